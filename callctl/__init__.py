@@ -1,0 +1,1 @@
+"""The command line over the lab: thin, and the only place that draws."""

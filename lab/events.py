@@ -1,0 +1,288 @@
+"""The closed vocabulary of a call's log, and its one codec.
+
+Decides: which kinds of event there are and how one becomes a JSON line and back. Refuses to know: who emits or reads them.
+
+A call is a log of these. `at` is seconds since the INVITE, counted in 20 ms frames; `wall` stands once, in `call.started`.
+A kind this version does not know is kept as `Unknown`, never dropped, so old and new logs survive each other.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from lab.ports import Who
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """at: seconds since the INVITE, a whole number of frames."""
+
+    kind: ClassVar[str] = ""
+    at: float
+
+
+_KINDS: dict[str, type[Event]] = {}
+
+
+def _known(cls: type[Event]) -> type[Event]:
+    _KINDS[cls.kind] = cls
+    return cls
+
+
+# -- telephony ---------------------------------------------------------------------------------------------------------
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Event):
+    kind: ClassVar[str] = "call.started"
+    session_id: str
+    wall: str
+    """ISO 8601 with offset: the only wall time in the log."""
+    bot: str
+    bot_version: str
+    from_number: str
+    to_number: str
+    rate: int
+    """Hz of the recording."""
+    schema: int = SCHEMA
+    context: dict[str, Any] = field(default_factory=dict)
+    """Whatever the caller wants kept with the call: line, pace, persona, variables without secrets."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signalled(Event):
+    """The call's state moved: calling, ringing, early_media."""
+
+    kind: ClassVar[str] = "call.signal"
+    state: str
+    code: int = 0
+    reason: str = ""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(Event):
+    kind: ClassVar[str] = "call.answered"
+    code: int = 200
+    codec: str = ""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(Event):
+    kind: ClassVar[str] = "call.ended"
+    cause: str
+    """One of lab.result.CAUSES; what `disconnected_by` is folded from."""
+    by: str = ""
+    """`here` (the bot's side), `there`, or "" when nobody hung up."""
+    code: int = 0
+    reason: str = ""
+    detail: str = ""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipMessage(Event):
+    """One SIP message, as it stood on the wire."""
+
+    kind: ClassVar[str] = "sip"
+    sent: bool
+    line: str
+    """Its first line."""
+    raw: str
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineFacts(Event):
+    """What the line measured, once, after the end."""
+
+    kind: ClassVar[str] = "line.facts"
+    facts: dict[str, Any]
+
+
+# -- turns -------------------------------------------------------------------------------------------------------------
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechBegan(Event):
+    """Somebody's voice was first heard in this turn. `began` is the first voiced frame."""
+
+    kind: ClassVar[str] = "speech.began"
+    who: Who
+    turn: int
+    began: float
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial(Event):
+    """Text so far; replaced by the next one or by `turn.said` of the same turn."""
+
+    kind: ClassVar[str] = "turn.partial"
+    who: Who
+    turn: int
+    text: str
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said(Event):
+    """A turn is over. A later `turn.said` with the same number replaces it (the customer went on speaking)."""
+
+    kind: ClassVar[str] = "turn.said"
+    who: Who
+    turn: int
+    text: str
+    """What was said: recognised for the customer, generated for the bot."""
+    heard: str
+    """What reached the other side; differs from `text` only when cut."""
+    began: float
+    """First voiced frame, seconds since the INVITE."""
+    ended: float
+    """Last voiced frame, seconds since the INVITE."""
+    cut: bool = False
+    """The bot was interrupted before the end."""
+    answers: int | None = None
+    """Bot: the customer's turn this replies to; None for opening and re-engagement."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored(Event):
+    """Voice that did not become a turn: no words in it, or a word thrown in while the bot spoke on."""
+
+    kind: ClassVar[str] = "turn.ignored"
+    turn: int
+    text: str
+    why: str
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage(Event):
+    """One stage of one reply is done. Seconds."""
+
+    kind: ClassVar[str] = "stage"
+    turn: int
+    stage: str
+    """endpointing, stt, llm_first, llm, tts_first, tts, analysis"""
+    took: float
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyGap(Event):
+    """The bot's first audible frame after the customer's last voiced one, as the bot's side saw both."""
+
+    kind: ClassVar[str] = "reply.gap"
+    turn: int
+    """The bot's turn."""
+    answers: int
+    seconds: float
+
+
+# -- control -----------------------------------------------------------------------------------------------------------
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interrupted(Event):
+    """Barge-in: the bot's turn was stopped."""
+
+    kind: ClassVar[str] = "turn.interrupted"
+    turn: int
+    """The bot's turn."""
+    by: int
+    """The customer's turn."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReEngaged(Event):
+    """Nobody spoke for a while and the bot asked again."""
+
+    kind: ClassVar[str] = "turn.re_engaged"
+    attempt: int
+    silence: float
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCalled(Event):
+    kind: ClassVar[str] = "tool_call"
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unresolved(Event):
+    """A `{{variable}}` had no value and stays literal."""
+
+    kind: ClassVar[str] = "variable.unresolved"
+    name: str
+
+
+# -- after the call, and faults ----------------------------------------------------------------------------------------
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysed(Event):
+    kind: ClassVar[str] = "analysis"
+    data: dict[str, Any] | None
+    error: str | None
+    took: float
+    attempts: int
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault(Event):
+    """Something broke. `fatal`: the call could not go on."""
+
+    kind: ClassVar[str] = "fault"
+    where: str
+    what: str
+    fatal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown(Event):
+    """A kind another version wrote, whole."""
+
+    kind: ClassVar[str] = ""
+    record: dict[str, Any]
+
+
+def to_line(event: Event) -> str:
+    """One JSON line, without the line feed; keys in the field order, `at` to the millisecond."""
+    if isinstance(event, Unknown):
+        return json.dumps(event.record, ensure_ascii=False, separators=(",", ":"))
+    values = asdict(event)
+    at = round(values.pop("at"), 3)
+    return json.dumps({"at": at, "kind": event.kind, **values}, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_line(line: str) -> Event:
+    """The event in one JSON line. Raises ValueError when the line is no event at all."""
+    record = json.loads(line)
+    if not isinstance(record, dict) or not isinstance(record.get("at"), int | float):
+        raise ValueError(f"not an event: {line[:80]!r}")
+    cls = _KINDS.get(str(record.get("kind")))
+    if cls is None:
+        return Unknown(at=float(record["at"]), record=record)
+    names = {f.name for f in fields(cls)}
+    try:
+        return cls(**{k: v for k, v in record.items() if k in names})
+    except TypeError:  # a field this version requires is not there: an older or newer log
+        return Unknown(at=float(record["at"]), record=record)
