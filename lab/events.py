@@ -232,6 +232,15 @@ class Unresolved(Event):
     name: str
 
 
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told(Event):
+    """The lab's customer reports, after the end, which of its answers it came to give (names of its reactions)."""
+
+    kind: ClassVar[str] = "customer.told"
+    told: list[str]
+
+
 # -- after the call, and faults ----------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,568 @@
+"""One side of one call: the loop that does things.
+
+Decides: nothing about turns (lab.floor does) nor about words (the Responder does); only what follows from a move.
+Refuses to know: which line carries the call, which engines compute, whether this side is the bot or the customer.
+
+How this works
+1.  The line's ticks are the clock. Each tick is tapped for the recording, follows the playout, feeds the detector and the
+    floor, and the floor's moves start or stop things. Nothing in the loop waits for an engine.
+2.  At a pause inside their turn the words so far are recognised (shown as partial text). If they say no more, that text is
+    the turn's text, and recognising has cost nothing.
+3.  A reply is one task with one owner: text -> responder -> phrases -> voice -> line. Cancelling it and hushing the line
+    is all of barge-in. What was heard of a cut line is what the responder is told later.
+4.  Whoever hangs up names a cause; the line's `ended` signal ends the loop; `call.ended` is the last event of the talk.
+5.  Both sides of a lab call are this class with different parts; they share nothing but the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from lab import audio, events
+from lab.errors import LabError
+from lab.floor import (
+    AskAgain,
+    Began,
+    DeadAir,
+    Floor,
+    Manners,
+    Move,
+    Paused,
+    Resumed,
+    ThrownIn,
+    TurnEnded,
+    Yield,
+)
+from lab.offload import stream
+from lab.pace import Pace
+from lab.phrases import Phrases, pause_after
+from lab.playout import Playout
+from lab.ports import Detector, Line, Recognizer, Responder, Signal, Tick, ToolCall, Turn, Voice, Who
+
+T = TypeVar("T")
+
+PRE_ROLL, POST_ROLL = 15, 10
+"""Frames given to the recogniser before the first and after the last voiced one."""
+KEEP = 50
+"""Frames of their audio kept while nobody speaks."""
+AUDIBLE_DB = -50.0
+LAST_WORD_WORDS = 4
+"""After we have said goodbye, this much from them is a goodbye too and gets no answer."""
+BYE_PATIENCE = 250
+"""Frames to wait for the line to end after hanging up, before leaving it behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What this side is to do in the call. Seconds."""
+
+    me: Who
+    system: str
+    manners: Manners
+    opening: str | None = None
+    ask_again: tuple[str, ...] = ()
+    closure_phrases: tuple[str, ...] = ()
+    """Having said one of these, this side hangs up."""
+    max_duration: float | None = None
+    ring_timeout: float | None = None
+    answers_after: float | None = None
+    """Called side: ring this long, then answer; None on the calling side."""
+    linger: float = 1.0
+    """Silence after our last words before we hang up."""
+    hints: tuple[str, ...] = ()
+
+    @property
+    def them(self) -> Who:
+        return "customer" if self.me == "bot" else "bot"
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What this side computes with. Futures, because a phone can ring while models load."""
+
+    recognizer: asyncio.Future[Recognizer]
+    responder: asyncio.Future[Responder]
+    voice: asyncio.Future[Voice]
+    detector: Detector
+
+
+@dataclass(slots=True)
+class _Line:
+    """A line of ours that is being said."""
+
+    turn: int
+    answers: int | None
+    complete: bool = False
+    cut: bool = False
+    began: int | None = None
+    last: int = 0
+    then: str | None = None
+    """Cause to hang up with once it is out."""
+
+
+@dataclass(slots=True)
+class _Hearing:
+    """The words of one turn up to one pause."""
+
+    ended: int
+    text: asyncio.Task[str]
+
+
+@dataclass(slots=True)
+class _Theirs:
+    """A turn of theirs: its number and its last voiced frame."""
+
+    turn: int = 0
+    began: int = 0
+    said: bool = True
+    hearing: _Hearing | None = field(default=None)
+
+
+class Call:
+    """Run one side of a call to its end.
+
+    emit: takes each event, in order. tap: takes each tick from the answer on (and early media), for the recording.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        line: Line,
+        engines: Engines,
+        pace: Pace,
+        *,
+        emit: Callable[[events.Event], None],
+        tap: Callable[[Tick], None] | None = None,
+    ) -> None:
+        self.part, self.line, self.engines, self.pace = part, line, engines, pace
+        self._emit, self._tap = emit, tap
+        self._floor = Floor(part.manners)
+        self._playout = Playout()
+        self._tick = 0
+        self._answered: int | None = None
+        self._turns: dict[int, Turn] = {}
+        self._last_turn = 0
+        self._theirs = _Theirs()
+        self._ear = bytearray()
+        self._ear_from = 0
+        self._reply: asyncio.Task[None] | None = None
+        self._opening = False
+        self._line: _Line | None = None
+        self._floor_free = asyncio.Event()
+        self._floor_free.set()
+        self._closing: str | None = None
+        self._closing_from = 0
+        self._cause: str | None = None
+        self._hung_up_at: int | None = None
+        self._failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until the line has ended. Raises only what is nobody's fault on this call: cancellation and disk errors."""
+        for loading in (self.engines.recognizer, self.engines.responder, self.engines.voice):
+            loading.add_done_callback(self._check_loaded)
+        if self.part.opening:
+            self._opening = True
+            self._start_reply(self._say(self.part.opening, answers=None))
+        end: Signal | None = None
+        try:
+            async for tick in self.line.ticks():
+                end = self._step(tick) or end
+                if end or self._gave_up_on_line():
+                    break
+            await self._finish(end)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def hang_up(self, cause: str) -> None:
+        """End the call politely (CANCEL or BYE). The first cause counts."""
+        if self._cause is None:
+            self._cause, self._hung_up_at = cause, self._tick
+            self._cancel_reply()
+            self.line.hush()
+            self.line.hang_up()
+
+    @property
+    def at(self) -> float:
+        return self._tick * audio.FRAME_SECONDS
+
+    def _step(self, tick: Tick) -> Signal | None:
+        self._tick = tick.index
+        end = None
+        for signal in tick.signals:
+            end = self._on_signal(signal) or end
+        if self._failure is not None and self._cause is None:
+            self._emit(events.Fault(at=self.at, where=_where(self._failure), what=str(self._failure), fatal=True))
+            self.hang_up("error")
+        if tick.live and self._tap:
+            self._tap(tick)
+        if self._answered is None:
+            self._wait_for_answer()
+        elif end is None:
+            self._converse(tick)
+        return end
+
+    def _on_signal(self, signal: Signal) -> Signal | None:
+        if signal.kind == "message":
+            self._emit(events.SipMessage(at=self.at, sent=signal.by == "here", line=signal.reason, raw=signal.raw))
+        elif signal.kind == "answered":
+            self._answered = self._tick
+            self._emit(events.Answered(at=self.at, code=signal.code, codec=signal.codec))
+        elif signal.kind in ("ended", "lost"):
+            return signal
+        else:
+            self._emit(events.Signalled(at=self.at, state=signal.kind, code=signal.code, reason=signal.reason))
+        return None
+
+    def _wait_for_answer(self) -> None:
+        part = self.part
+        if part.answers_after is not None and self._tick == round(part.answers_after / audio.FRAME_SECONDS):
+            self.line.answer()
+        if part.ring_timeout is not None and self.at >= part.ring_timeout:
+            self.hang_up("ring_timeout")
+
+    def _converse(self, tick: Tick) -> None:
+        self._playout.advance(tick.played, tick.dropped)
+        self._follow_line(tick)
+        self._ear += tick.heard
+        probability = self.engines.detector.probability(tick.heard, self.line.rate)
+        for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
+            if self._cause is None:
+                self._on_move(move)
+        self._forget_old_audio()
+        limit = self.part.max_duration
+        if limit is not None and self._frame * audio.FRAME_SECONDS >= limit:
+            self.hang_up("max_duration")
+        if self._closing and not self._floor.listening and not self._busy and not self._line:
+            ended = max(self._closing_from, self._floor.spoke[1])
+            if (self._frame - ended) * audio.FRAME_SECONDS >= self.part.linger:
+                self.hang_up(self._closing)
+
+    def _gave_up_on_line(self) -> bool:
+        return self._hung_up_at is not None and self._tick - self._hung_up_at > BYE_PATIENCE
+
+    @property
+    def _frame(self) -> int:
+        """Frames since the answer; what the floor counts."""
+        return self._tick - (self._answered or 0)
+
+    def _moment(self, frame: int) -> float:
+        """Seconds since the INVITE of a frame counted from the answer."""
+        return (frame + (self._answered or 0)) * audio.FRAME_SECONDS
+
+    # -- moves ---------------------------------------------------------------------------------------------------------
+
+    def _on_move(self, move: Move) -> None:
+        match move:
+            case Began(began):
+                self._theirs = _Theirs(self._next_turn(), began, said=False)
+                self._speech_began(self.part.them, self._theirs.turn, began)
+            case Resumed():
+                self._cancel_reply()
+                self._theirs.said = False
+            case Paused(ended):
+                self._hear(ended)
+            case TurnEnded(_, ended):
+                self._end_turn(ended)
+            case ThrownIn():
+                self._theirs.said = True
+                self._emit(
+                    events.Ignored(at=self.at, turn=self._theirs.turn, text="", why="spoken over the other side")
+                )
+            case Yield():
+                self._yield()
+            case AskAgain(attempt, silence):
+                self._emit(events.ReEngaged(at=self.at, attempt=attempt, silence=silence))
+                self._start_reply(self._say(self.part.ask_again[attempt - 1], answers=None))
+            case DeadAir():
+                self.hang_up("dead_air")
+
+    def _end_turn(self, ended: int) -> None:
+        waited = (self._frame - ended) * audio.FRAME_SECONDS
+        self._emit(events.Stage(at=self.at, turn=self._theirs.turn, stage="endpointing", took=round(waited, 3)))
+        if self._opening and self._busy:  # they spoke before our opening was ready: it will be the answer
+            self._keep(asyncio.ensure_future(self._note(self._theirs, ended)))
+        else:
+            self._cancel_reply()
+            self._start_reply(self._answer(self._theirs, ended))
+
+    def _yield(self) -> None:
+        line = self._line
+        if line is None:
+            return
+        self._cancel_reply()
+        self.line.hush()
+        line.cut = True
+        self._closing = None
+        self._emit(events.Interrupted(at=self.at, turn=line.turn, by=self._theirs.turn))
+
+    # -- hearing them --------------------------------------------------------------------------------------------------
+
+    def _hear(self, ended: int) -> asyncio.Task[str]:
+        theirs = self._theirs
+        if theirs.hearing is None or theirs.hearing.ended != ended:
+            task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended)))
+            theirs.hearing = _Hearing(ended, task)
+        return theirs.hearing.text
+
+    async def _recognise(self, theirs: _Theirs, ended: int) -> str:
+        pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)
+        recognizer = await asyncio.shield(self.engines.recognizer)
+        text = ""
+        hints, rate = self.part.hints, self.line.rate
+        async with aclosing(
+            stream(lambda stop: recognizer.hear(pcm, rate, hints=hints, stop=stop), self.pace, "stt")
+        ) as texts:
+            async for text in texts:
+                if text and not theirs.said:
+                    self._emit(events.Partial(at=self.at, who=self.part.them, turn=theirs.turn, text=text))
+        return text
+
+    async def _note(self, theirs: _Theirs, ended: int) -> str:
+        """The turn's final text, logged; "" when there were no words in it."""
+        asked = self.pace.now()
+        text = (await asyncio.shield(self._hear(ended))).strip()
+        took = round(self.pace.now() - asked, 3)
+        self._emit(events.Stage(at=self.at, turn=theirs.turn, stage="stt", took=took))
+        theirs.said = True
+        if text:
+            began, last = self._moment(theirs.began), self._moment(ended)
+            self._log_turn(self.part.them, theirs.turn, text, text, began, last)
+        else:
+            self._emit(events.Ignored(at=self.at, turn=theirs.turn, text="", why="no words in it"))
+        return text
+
+    def _ear_between(self, first: int, last: int) -> bytes:
+        size = audio.frame_bytes(self.line.rate)
+        return bytes(self._ear[max(0, first - self._ear_from) * size : max(0, last + 1 - self._ear_from) * size])
+
+    def _forget_old_audio(self) -> None:
+        if self._floor.listening or self._busy:
+            return
+        size = audio.frame_bytes(self.line.rate)
+        surplus = len(self._ear) // size - KEEP
+        if surplus >= KEEP:
+            del self._ear[: surplus * size]
+            self._ear_from += surplus
+
+    # -- answering -----------------------------------------------------------------------------------------------------
+
+    async def _answer(self, theirs: _Theirs, ended: int) -> None:
+        text = await self._note(theirs, ended)
+        if not text:
+            return
+        if self._closing and len(text.split()) <= LAST_WORD_WORDS:
+            self.hang_up(self._closing)
+            return
+        self._closing = None
+        responder = await asyncio.shield(self.engines.responder)
+        history = self._history()
+        system = self.part.system
+        pieces = stream(lambda stop: responder.respond(system, history, stop), self.pace, "llm_first", "llm")
+        await self._speak(pieces, answers=theirs.turn)
+
+    async def _say(self, text: str, *, answers: int | None) -> None:
+        async def whole() -> AsyncGenerator[str | ToolCall, None]:
+            yield text
+
+        await self._speak(whole(), answers=answers)
+
+    async def _speak(self, pieces: AsyncGenerator[str | ToolCall, None], *, answers: int | None) -> None:
+        """Say a line as it is written. Its audio is queued phrase by phrase; the tick loop follows it out."""
+        phrases, asked, then = Phrases(), self.pace.now(), None
+        voice = await asyncio.shield(self.engines.voice)
+        line: _Line | None = None
+        async with aclosing(pieces):
+            first = True
+            async for piece in pieces:
+                if first and answers is not None:
+                    self._stage(answers, "llm_first", asked)
+                first = False
+                if isinstance(piece, ToolCall):
+                    self._emit(events.ToolCalled(at=self.at, name=piece.name, arguments=dict(piece.arguments)))
+                    then = "end_call" if piece.name == "end_call" else then
+                    continue
+                for phrase in phrases.feed(piece):
+                    line = await self._speak_phrase(voice, phrase, line, answers)
+        for phrase in phrases.rest():
+            line = await self._speak_phrase(voice, phrase, line, answers)
+        self._opening = False
+        if line is None:  # nothing to say
+            if then:
+                self._close(then)
+            return
+        line.then = then or ("closure_phrase" if self._closes(self._playout.text) else None)
+        line.complete = True
+
+    async def _speak_phrase(self, voice: Voice, phrase: str, line: _Line | None, answers: int | None) -> _Line:
+        asked, rate = self.pace.now(), self.line.rate
+        async with aclosing(stream(lambda stop: voice.speak(phrase, rate, stop), self.pace, "tts")) as chunks:
+            pcm = b"".join([chunk async for chunk in chunks])
+        if line is None:
+            if answers is not None:
+                self._stage(answers, "tts_first", asked)
+            await self._floor_free.wait()  # a line of ours that was cut is confirmed by the line a frame or two later
+            self._floor_free.clear()
+            line = self._line = _Line(self._next_turn(), answers)
+            self._playout.begin()
+        else:
+            pcm = audio.silence(pause_after(self._playout.last_phrase), rate) + pcm
+        samples = len(pcm) // audio.SAMPLE_BYTES
+        self._playout.add(phrase, samples)
+        self.line.say(pcm)
+        self._emit(events.Partial(at=self.at, who=self.part.me, turn=line.turn, text=self._playout.text))
+        return line
+
+    def _start_reply(self, reply: Coroutine[Any, Any, None]) -> None:
+        self._reply = self._keep(asyncio.ensure_future(reply))
+
+    def _cancel_reply(self) -> None:
+        if self._reply is not None:
+            self._reply.cancel()
+            self._reply = None
+
+    def _closes(self, text: str) -> bool:
+        said = f" {_plain(text)} "
+        return any(f" {_plain(phrase)} " in said for phrase in self.part.closure_phrases)
+
+    def _close(self, cause: str) -> None:
+        self._closing, self._closing_from = cause, self._frame
+
+    # -- following our own line ----------------------------------------------------------------------------------------
+
+    @property
+    def _sounding(self) -> bool:
+        return self._line is not None
+
+    @property
+    def _busy(self) -> bool:
+        return self._reply is not None and not self._reply.done() and self._line is None
+
+    def _follow_line(self, tick: Tick) -> None:
+        line = self._line
+        if line is None:
+            return
+        if audio.level_db(tick.spoken) > AUDIBLE_DB:
+            if line.began is None:
+                line.began = self._frame
+                self._speech_began(self.part.me, line.turn, self._frame)
+                if line.answers is not None:
+                    gap = (self._frame - self._floor.spoke[1]) * audio.FRAME_SECONDS
+                    self._emit(events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=round(gap, 3)))
+            line.last = self._frame
+        if (line.complete or line.cut) and self._playout.empty:
+            self._line_out(line)
+
+    def _line_out(self, line: _Line) -> None:
+        self._line = None
+        self._floor_free.set()
+        if line.began is not None:
+            text = self._playout.text
+            heard = self._playout.heard() if line.cut else text
+            began, last = self._moment(line.began), self._moment(line.last)
+            self._log_turn(self.part.me, line.turn, text, heard, began, last, cut=line.cut, answers=line.answers)
+        if line.then and not line.cut:
+            self._close(line.then)
+
+    # -- the log -------------------------------------------------------------------------------------------------------
+
+    def _next_turn(self) -> int:
+        self._last_turn += 1
+        return self._last_turn
+
+    def _log_turn(
+        self,
+        who: Who,
+        turn: int,
+        text: str,
+        heard: str,
+        began: float,
+        ended: float,
+        *,
+        cut: bool = False,
+        answers: int | None = None,
+    ) -> None:
+        self._turns[turn] = Turn(who, heard)
+        self._emit(
+            events.Said(
+                at=self.at,
+                who=who,
+                turn=turn,
+                text=text,
+                heard=heard,
+                began=round(began, 3),
+                ended=round(ended, 3),
+                cut=cut,
+                answers=answers,
+            )
+        )
+
+    def _speech_began(self, who: Who, turn: int, frame: int) -> None:
+        self._emit(events.SpeechBegan(at=self.at, who=who, turn=turn, began=round(self._moment(frame), 3)))
+
+    def _stage(self, turn: int, stage: str, since: float) -> None:
+        self._emit(events.Stage(at=self.at, turn=turn, stage=stage, took=round(self.pace.now() - since, 3)))
+
+    def _history(self) -> Sequence[Turn]:
+        return [turn for _, turn in sorted(self._turns.items()) if turn.text]
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, end: Signal | None) -> None:
+        """Log what was still under way, then the end itself."""
+        self._cancel_reply()
+        if self._line is not None:
+            self._line.cut = self._line.cut or not (self._line.complete and self._playout.empty)
+            self._line_out(self._line)
+        if self._answered is not None and not self._theirs.said and self._failure is None:
+            try:
+                await self._note(self._theirs, self._floor.spoke[1])
+            except LabError as error:
+                self._failure = error
+        end = end or Signal("ended", by="here", reason="no answer to our BYE")
+        cause = "line_lost" if end.kind == "lost" else self._cause or self._why_they_ended(end)
+        self._emit(
+            events.Ended(at=self.at, cause=cause, by=end.by, code=end.code, reason=end.reason, detail=self._detail())
+        )
+        self._emit(events.LineFacts(at=self.at, facts=dict(self.line.facts())))
+
+    def _why_they_ended(self, end: Signal) -> str:
+        if self._answered is not None:
+            return "hung_up"
+        return {408: "no_answer", 480: "no_answer", 486: "rejected", 603: "rejected"}.get(end.code, "sip_error")
+
+    def _detail(self) -> str:
+        return str(self._failure) if self._failure is not None else ""
+
+    # -- tasks ---------------------------------------------------------------------------------------------------------
+
+    def _keep(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    def _on_task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
+            self._failure = error
+
+    def _check_loaded(self, loading: asyncio.Future[Any]) -> None:
+        if not loading.cancelled() and (error := loading.exception()) is not None and self._failure is None:
+            self._failure = error
+
+
+def _where(error: BaseException) -> str:
+    return (error.where if isinstance(error, LabError) else None) or type(error).__name__
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.sub(r"[^\w\s']", " ", text.lower()).split())

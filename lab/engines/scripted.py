@@ -1,0 +1,128 @@
+"""Engines without models: speech that is tones, ears that read them, answers by rule. For tests and for plumbing.
+
+Decides: how text becomes sound that survives a telephone line and can be read back. Refuses to know: models, networks, files.
+
+Each character sounds for 60 ms (about as fast as people speak) as two tones at once, one of ten low and one of ten high, with
+5 ms of quiet at its end. So a scripted ear really hears what came over the line, cut-off words and lost packets included; no
+text passes beside the audio.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab import audio
+from lab.ports import EngineFacts, Stop, ToolCall, Turn
+
+CHARACTER_SECONDS = 0.06
+_GAP_SECONDS = 0.005
+_LOW = [400 + 100 * i for i in range(10)]
+_HIGH = [1500 + 200 * i for i in range(10)]
+_ALPHABET = "".join(chr(c) for c in range(32, 127))
+_LEVEL = 0.25
+_QUIET = 0.02
+
+
+@cache
+def _tone(character: str, rate: int) -> NDArray[np.float32]:
+    index = max(0, _ALPHABET.find(character))
+    t = np.arange(round((CHARACTER_SECONDS - _GAP_SECONDS) * rate)) / rate
+    both = np.sin(2 * np.pi * _LOW[index // 10] * t) + np.sin(2 * np.pi * _HIGH[index % 10] * t)
+    tone = np.concatenate([_LEVEL * both, np.zeros(round(_GAP_SECONDS * rate))])
+    return tone.astype(np.float32)
+
+
+class ScriptedVoice:
+    """Speaks any printable ASCII text as tones."""
+
+    facts = EngineFacts("scripted", "tones")
+
+    def speak(self, text: str, rate: int, stop: Stop) -> Iterator[bytes]:
+        if text and not stop.is_set():
+            yield audio.from_floats(np.concatenate([_tone(c, rate) for c in text]))
+
+
+class ScriptedEars:
+    """Reads what ScriptedVoice said, from the sound alone."""
+
+    facts = EngineFacts("scripted", "tones")
+
+    def hear(self, pcm: bytes, rate: int, *, hints: Sequence[str] = (), stop: Stop) -> Iterator[str]:
+        yield read_tones(pcm, rate)
+
+
+class ScriptedDetector:
+    """Loud is speech."""
+
+    facts = EngineFacts("scripted", "level")
+
+    def probability(self, frame: bytes, rate: int) -> float:
+        return 1.0 if audio.level_db(frame) > -40.0 else 0.0
+
+
+class ScriptedResponder:
+    """Answers by a rule that sees only the newest line of the other side.
+
+    answer: what was heard -> (text, hang up afterwards). analysis: the document `extract` gives.
+    """
+
+    facts = EngineFacts("scripted", "rules")
+
+    def __init__(self, answer: Callable[[str], tuple[str, bool]], analysis: Mapping[str, Any] | None = None) -> None:
+        self._answer, self._analysis = answer, analysis or {}
+
+    def warm(self, system: str, stop: Stop) -> None:
+        """Nothing to make ready."""
+
+    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
+        text, hang_up = self._answer(turns[-1].text if turns else "")
+        if text:
+            yield text
+        if hang_up:
+            yield ToolCall("end_call")
+
+    def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+        yield json.dumps(self._analysis)
+
+
+def read_tones(pcm: bytes, rate: int) -> str:
+    """The text in `pcm`. Silence of more than one character reads as one space; a spoilt character as `?`."""
+    sound = audio.floats(pcm)
+    grain = round(_GAP_SECONDS * rate)
+    count = len(sound) // grain
+    loud = np.sqrt(np.mean(np.square(sound[: count * grain].reshape(count, grain)), axis=1)) > _QUIET
+    width = round(CHARACTER_SECONDS / _GAP_SECONDS)
+    out: list[str] = []
+    at, last_end = 0, None
+    while at < count:
+        if not loud[at]:
+            at += 1
+            continue
+        if last_end is not None and at - last_end > width:
+            out.append(" ")
+        if int(loud[at : at + width].sum()) >= width // 2:
+            out.append(_character(sound[(at + 1) * grain : (at + width - 2) * grain], rate))
+        at = last_end = at + width - 2
+        while at < count and loud[at] and at < last_end + 2:  # the gap may lie a grain or two later
+            at += 1
+    return " ".join("".join(out).split())
+
+
+def _character(sound: NDArray[np.float32], rate: int) -> str:
+    t = np.arange(len(sound)) / rate
+    window = np.hanning(len(sound))
+
+    def strongest(tones: list[int]) -> tuple[int, float]:
+        power = [abs(np.sum(sound * window * np.exp(-2j * np.pi * f * t))) for f in tones]
+        best = int(np.argmax(power))
+        return best, float(power[best] / (sum(power) + 1e-9))
+
+    (low, low_share), (high, high_share) = strongest(_LOW), strongest(_HIGH)
+    index = low * 10 + high
+    return _ALPHABET[index] if index < len(_ALPHABET) and min(low_share, high_share) > 0.4 else "?"
