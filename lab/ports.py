@@ -14,6 +14,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 Who = Literal["bot", "customer"]
+DisconnectedBy = Literal[
+    "bot",
+    "customer",
+    "voicemail",
+    "RNR",
+    "outside_hours",
+    "no_answer",
+    "rejected",
+    "timeout",
+    "transfer_to_agent",
+    "error",
+]
+"""Who or what ended a call, in the words of the call-result contract."""
 
 
 class Stop(Protocol):

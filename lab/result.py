@@ -12,19 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lab import events
 from lab.metrics import metrics
+from lab.ports import DisconnectedBy
 
-DisconnectedBy = Literal[
-    "bot",
-    "customer",
-    "voicemail",
-    "RNR",
-    "outside_hours",
-    "no_answer",
-    "rejected",
-    "timeout",
-    "transfer_to_agent",
-    "error",
-]
 TransferMethod = Literal["websocket_reverse_transfer", "livekit_sip_refer"]
 
 CAUSES: Mapping[str, DisconnectedBy] = {
