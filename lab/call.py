@@ -267,7 +267,8 @@ class Call:
                 self._theirs = _Theirs(self._next_turn(), began, said=False)
                 self._speech_began(self.part.them, self._theirs.turn, began)
             case Resumed():
-                self._cancel_reply()
+                if not self._opening:
+                    self._cancel_reply()
                 self._theirs.said = False
             case Paused(ended):
                 self._hear(ended)
@@ -414,11 +415,12 @@ class Call:
             self._floor_free.clear()
             line = self._line = _Line(self._next_turn(), answers)
             self._playout.begin()
+            pause = b""
         else:
-            pcm = audio.silence(pause_after(self._playout.last_phrase), rate) + pcm
-        samples = len(pcm) // audio.SAMPLE_BYTES
-        self._playout.add(phrase, samples)
-        self.line.say(pcm)
+            pause = audio.silence(pause_after(self._playout.last_phrase), rate)
+        quiet, sound = len(pause) // audio.SAMPLE_BYTES, len(pcm) // audio.SAMPLE_BYTES
+        self._playout.add(phrase, quiet + sound, quiet=quiet)
+        self.line.say(pause + pcm)
         self._emit(events.Partial(at=self.at, who=self.part.me, turn=line.turn, text=self._playout.text))
         return line
 
@@ -426,6 +428,7 @@ class Call:
         self._reply = self._keep(asyncio.ensure_future(reply))
 
     def _cancel_reply(self) -> None:
+        self._opening = False
         if self._reply is not None:
             self._reply.cancel()
             self._reply = None

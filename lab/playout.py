@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class _Phrase:
     text: str
     begin: int
-    """Samples into the line."""
+    """Samples into the line, the quiet before it left out."""
     end: int
 
 
@@ -31,10 +31,10 @@ class Playout:
         self._phrases = []
         self._base = self.played
 
-    def add(self, text: str, samples: int) -> None:
-        """A phrase of the current line was queued as `samples` samples."""
+    def add(self, text: str, samples: int, *, quiet: int = 0) -> None:
+        """A phrase of the current line was queued as `samples` samples, the first `quiet` of them a pause."""
         begin = self._phrases[-1].end if self._phrases else 0
-        self._phrases.append(_Phrase(text, begin, begin + samples))
+        self._phrases.append(_Phrase(text, begin + quiet, begin + samples))
         self.said += samples
 
     def advance(self, played: int, dropped: int) -> None:

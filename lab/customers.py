@@ -1,0 +1,49 @@
+"""Who answers: a persona becomes the called side of a call.
+
+Decides: how a persona's habits become a part in a call. Refuses to know: how the call is carried, and everything about the bot
+but what the customer's ear understood.
+"""
+
+from __future__ import annotations
+
+from lab import template
+from lab.call import Part
+from lab.floor import Manners
+from lab.persona import Mind, Persona
+
+ENDPOINTING, BARGE_IN = 0.8, 0.9
+"""Seconds. A customer waits a little longer than a bot before it answers, and gives way a little later."""
+
+
+class Customer:
+    """A persona on the telephone for one call. `told` fills with the names of the reactions it came to give."""
+
+    def __init__(self, persona: Persona, seed: int = 0) -> None:
+        self.persona = persona
+        self.told: list[str] = []
+        self._mind = Mind(persona, seed)
+
+    def answer(self, heard: str) -> tuple[str, bool]:
+        """What to say to what was heard, and whether to hang up afterwards."""
+        answer = self._mind.answer(heard)
+        if answer.reaction:
+            self.told.append(answer.reaction)
+        return answer.text, answer.hang_up
+
+    def part(self) -> Part:
+        persona = self.persona
+        return Part(
+            me="customer",
+            system="",
+            opening=template.render(persona.greeting, persona.values()).text if persona.greeting else None,
+            manners=Manners(
+                endpointing=ENDPOINTING,
+                barge_in=BARGE_IN,
+                ask_again_after=persona.patience,
+                ask_again_times=2,
+                dead_air=3 * persona.patience,
+            ),
+            ask_again=(template.render(persona.impatient, persona.values()).text,) * 2,
+            answers_after=persona.answers_after,
+            linger=0.3,
+        )

@@ -1,0 +1,352 @@
+"""The only assembler: profile + line + engines -> a call -> its result.
+
+Decides: what is put together, and in which order a call is opened and closed. Refuses to know: how anything of it works inside.
+
+A `Lab` is the telephone network on this machine: softphone workers and engines that stay between calls. One `dial` is one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from lab import analysis, events, offload, record, store
+from lab.call import Call, Engines, Part
+from lab.carrier import Carrier
+from lab.customers import Customer
+from lab.errors import InfrastructureError, LabError
+from lab.floor import Manners
+from lab.lines import loop as loop_line
+from lab.lines.sip import RATES, IncomingCall, Softphone
+from lab.pace import Pace
+from lab.persona import Persona, PersonaVoice
+from lab.ports import Line, Responder
+from lab.profile import Profile, Resolved
+from lab.result import CallResult
+from lab.shelf import SCRIPTED, Shelf, facts
+
+Sink = Callable[[events.Event], None]
+Carried = Literal["sip", "loop"]
+
+SESSION_HEADER = "X-Callctl-Session"
+CUSTOMER_LOG = "customer.jsonl"
+CUSTOMER_PATIENCE = 2.0
+"""Seconds the customer's side gets to finish after the bot's has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A call to be placed."""
+
+    profile: Resolved
+    to_number: str
+    from_number: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    persona: Persona | None = None
+    """Who answers `to_number`, instead of whom the number plan says."""
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class _Talk:
+    """A call under way, as the customer's side finds it."""
+
+    order: Order
+    folder: Path
+    customer: Customer | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Lab:
+    """The telephone network and the engines. Use as an async context manager.
+
+    root: where call folders go. now, token: injected under `fixed`, where the same call must give the same log.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        root: Path,
+        *,
+        pace: Pace | None = None,
+        carried: Carried = "sip",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self.carrier, self.root, self.carried = carrier, root, carried
+        self.pace = pace or Pace()
+        self.shelf = Shelf(self.pace)
+        self._now = now
+        self._token = token
+        self._phones: dict[str, tuple[Softphone, Softphone]] = {}
+        self._talks: dict[str, _Talk] = {}
+        self._calls: dict[str, Call] = {}
+        self._interrupted = asyncio.Event()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Lab:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    def interrupt(self) -> None:
+        """Hang up politely whatever is under way; the results are still written."""
+        self._interrupted.set()
+        for call in self._calls.values():
+            call.hang_up("interrupted")
+
+    async def dial(self, order: Order, *sinks: Sink) -> CallResult:
+        """Place the call, hold it to its end, analyse it, write everything.
+
+        sinks get each event as it happens. Raises LabError when the call could not be carried or kept; a call that was carried and
+        went wrong is a result.
+        """
+        profile = order.profile.profile
+        session = record.session_id(self._now(), self._token)
+        rate = RATES[profile.line.codec]
+        started = self._started(session, order, rate)
+        with record.Recorder(self.root / session, rate) as recorder:
+
+            def emit(event: events.Event) -> None:
+                recorder.event(event)
+                for sink in sinks:
+                    sink(event)
+
+            recorder.text(record.PROFILE, profile.to_yaml())
+            emit(started)
+            talk = self._talks[session] = _Talk(order, recorder.folder)
+            try:
+                await self._hold(session, order, talk, recorder, emit)
+                await self._analyse(profile, recorder.log, emit)
+            finally:
+                del self._talks[session]
+        return store.write_result(recorder.folder, recorder.log)
+
+    # -- the call itself -----------------------------------------------------------------------------------------------
+
+    async def _hold(self, session: str, order: Order, talk: _Talk, recorder: record.Recorder, emit: Sink) -> None:
+        profile = order.profile.profile
+        for name in order.profile.unresolved:
+            emit(events.Unresolved(at=0.0, name=name))
+        async with self._line(session, order, talk) as line:
+            call = Call(bot_part(profile), line, self._bot_engines(profile), self.pace, emit=emit, tap=recorder.tick)
+            self._calls[session] = call
+            try:
+                if self._interrupted.is_set():
+                    call.hang_up("interrupted")
+                await call.run()
+            finally:
+                del self._calls[session]
+                line.hang_up()
+                await self._let_customer_finish(talk)
+        if talk.customer is not None:
+            emit(events.Told(at=recorder.log[-1].at, told=talk.customer.told))
+
+    @asynccontextmanager
+    async def _line(self, session: str, order: Order, talk: _Talk) -> AsyncIterator[Line]:
+        codec = order.profile.profile.line.codec
+        if self.carried == "sip":
+            bot, network = await self._network(codec)
+            uri = f"sip:{order.to_number}@127.0.0.1:{network.port}"
+            yield bot.place(uri, from_number=order.from_number, headers={SESSION_HEADER: session})
+        else:
+            ours, theirs = loop_line.pair(RATES[codec])
+            persona = self._who(order)
+            if persona is None:
+                theirs.hang_up(404)
+            else:
+                theirs.ring()
+                talk.task = asyncio.ensure_future(self._answer(talk, persona, theirs))
+            yield ours
+
+    async def _network(self, codec: Any) -> tuple[Softphone, Softphone]:
+        """The bot's softphone and the network's, for one codec; dead ones are replaced."""
+        known = self._phones.get(codec)
+        if known is None or not all(phone.alive for phone in known):
+            for phone in known or ():
+                await phone.close()
+            bot, network = await asyncio.gather(
+                Softphone.start(name="bot", codec=codec), Softphone.start(name="network", codec=codec)
+            )
+            known = self._phones[codec] = (bot, network)
+            serving = asyncio.ensure_future(self.carrier.serve(network, self._pick_up))
+            self._stack.push_async_callback(_end, serving)
+            for phone in known:
+                self._stack.push_async_callback(phone.close)
+        return known
+
+    def _who(self, order: Order) -> Persona | None:
+        return order.persona or self.carrier.who(order.to_number)
+
+    # -- the customer --------------------------------------------------------------------------------------------------
+
+    async def _pick_up(self, persona: Persona, call: IncomingCall) -> None:
+        talk = self._talks.get(call.headers.get(SESSION_HEADER, ""))
+        if talk is None:  # a softphone of somebody else
+            talk = _Talk(Order(_NOBODY, call.to_number, call.from_number), self.root)
+        talk.task = asyncio.ensure_future(self._answer(talk, talk.order.persona or persona, call.line))
+        await talk.task
+
+    async def _answer(self, talk: _Talk, persona: Persona, line: Line) -> None:
+        customer = talk.customer = Customer(persona, talk.order.seed)
+        with (talk.folder / CUSTOMER_LOG).open("a", encoding="utf-8") as log:
+            await Call(
+                customer.part(),
+                line,
+                self._customer_engines(customer, talk.order.profile.profile),
+                self.pace,
+                emit=lambda event: _write(log, event),
+            ).run()
+
+    async def _let_customer_finish(self, talk: _Talk) -> None:
+        if talk.task is not None:
+            with suppress(TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(asyncio.shield(talk.task), CUSTOMER_PATIENCE)
+            await _end(talk.task)
+
+    # -- engines -------------------------------------------------------------------------------------------------------
+
+    def _bot_engines(self, profile: Profile) -> Engines:
+        shelf = self.shelf
+        voice = shelf.voice(PersonaVoice(voice=profile.tts.voice), profile.tts.options)
+        return Engines(
+            recognizer=shelf.recognizer(profile.stt.model, profile.language, profile.stt.options),
+            responder=asyncio.ensure_future(self._warmed(shelf.responder(profile.llm), profile.prompt)),
+            voice=voice,
+            detector=shelf.detector(tones=profile.stt.model == SCRIPTED),
+        )
+
+    def _customer_engines(self, customer: Customer, profile: Profile) -> Engines:
+        persona = customer.persona
+        bot_speaks_tones, bot_hears_tones = profile.tts.voice == SCRIPTED, profile.stt.model == SCRIPTED
+        voice = persona.voice.model_copy(update={"voice": SCRIPTED}) if bot_hears_tones else persona.voice
+        ready: asyncio.Future[Responder] = asyncio.get_running_loop().create_future()
+        ready.set_result(_responder(customer))
+        return Engines(
+            recognizer=self.shelf.recognizer(SCRIPTED if bot_speaks_tones else persona.ear.model),
+            responder=ready,
+            voice=self.shelf.voice(voice),
+            detector=self.shelf.detector(tones=bot_speaks_tones),
+        )
+
+    async def _warmed(self, loading: asyncio.Future[Responder], system: str) -> Responder:
+        responder = await asyncio.shield(loading)
+        await offload.call(lambda stop: responder.warm(system, stop), self.pace, "load")
+        return responder
+
+    # -- after the call ------------------------------------------------------------------------------------------------
+
+    async def _analyse(self, profile: Profile, log: Sequence[events.Event], emit: Sink) -> None:
+        at, began = log[-1].at, self.pace.now()
+
+        def found(data: dict[str, Any] | None, error: str | None, attempts: int) -> None:
+            took = round(self.pace.now() - began, 3)
+            emit(events.Analysed(at=at, data=data, error=error, took=took, attempts=attempts))
+
+        if profile.analysis is None:
+            return found(None, "not analysed: the profile asks for none", 0)
+        if skipped := analysis.why_not(log):
+            return found(None, skipped, 0)
+        schema, meanings = profile.analysis.json_schema(), profile.analysis.meanings()
+        system = analysis.system(profile.analysis.instructions, schema, meanings)
+        responder = await self.shelf.responder(profile.llm)
+        complaint: str | None = None
+        for attempt in (1, 2):
+            try:
+                answer = await self._until_interrupted(responder, system, analysis.text(log, complaint), schema)
+                if answer is None:
+                    return found(None, "not analysed: interrupted", attempt)
+                return found(analysis.read(answer, schema), None, attempt)
+            except ValueError as error:
+                complaint = str(error)
+            except LabError as error:
+                return found(None, str(error), attempt)
+        return found(None, f"no usable answer: {complaint}", 2)
+
+    async def _until_interrupted(
+        self, responder: Responder, system: str, text: str, schema: Mapping[str, Any]
+    ) -> str | None:
+        async def ask() -> str:
+            pieces = offload.stream(
+                lambda stop: iter(["".join(responder.extract(system, text, schema, stop))]), self.pace, "analysis"
+            )
+            async with aclosing(pieces):
+                return "".join([piece async for piece in pieces])
+
+        asking, stopped = asyncio.ensure_future(ask()), asyncio.ensure_future(self._interrupted.wait())
+        try:
+            await asyncio.wait((asking, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return await asking if asking.done() else None
+        finally:
+            await _end(asking)
+            await _end(stopped)
+
+    def _started(self, session: str, order: Order, rate: int) -> events.Started:
+        profile, persona = order.profile.profile, self._who(order)
+        return events.Started(
+            at=0.0,
+            session_id=session,
+            wall=self._now().isoformat(timespec="milliseconds"),
+            bot=profile.name,
+            bot_version=profile.version,
+            from_number=order.from_number,
+            to_number=order.to_number,
+            rate=rate,
+            context={
+                "line": self.carried,
+                "pace": self.pace.name,
+                "persona": persona.name if persona else None,
+                "variables": dict(order.variables),
+                "engines": facts(profile),
+                "expect": persona.expect.model_dump(mode="json", exclude_defaults=True) if persona else None,
+            },
+        )
+
+
+def bot_part(profile: Profile) -> Part:
+    """What the bot of `profile` (its texts filled in) is to do in a call."""
+    taking, limits = profile.turn_taking, profile.limits
+    return Part(
+        me="bot",
+        system=profile.prompt,
+        opening=profile.opening_message,
+        ask_again=taking.re_engagement.lines,
+        closure_phrases=profile.closure_phrases,
+        max_duration=limits.max_duration,
+        ring_timeout=limits.ring_timeout,
+        manners=Manners(
+            endpointing=taking.endpointing,
+            barge_in=taking.barge_in.min_speech if taking.barge_in.enabled else None,
+            ask_again_after=taking.re_engagement.after,
+            ask_again_times=len(taking.re_engagement.lines),
+            dead_air=limits.dead_air,
+        ),
+    )
+
+
+def _responder(customer: Customer) -> Responder:
+    from lab.engines.scripted import ScriptedResponder
+
+    return ScriptedResponder(customer.answer)
+
+
+_NOBODY = Resolved(Profile(name="nobody", prompt="-", opening_message="-"), ())
+
+
+def _write(log: Any, event: events.Event) -> None:
+    log.write(events.to_line(event) + "\n")
+    log.flush()
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel and wait; what the task raised is of no more interest."""
+    task.cancel()
+    with suppress(asyncio.CancelledError, InfrastructureError, ExceptionGroup):
+        await task
