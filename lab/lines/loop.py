@@ -46,7 +46,8 @@ class LoopLine:
             await asyncio.sleep(start + index * audio.FRAME_SECONDS - loop.time())
             signals, self._signals = tuple(self._signals), []
             spoken = self._take() if self._answered else bytes(self._size)
-            self._peer._inbox.append(spoken)
+            if self._answered:  # else whoever starts later would stay behind for ever
+                self._peer._inbox.append(spoken)
             heard = self._inbox.popleft() if self._inbox else bytes(self._size)
             yield Tick(index, heard, spoken, self._played, self._dropped, self._answered, signals)
             if any(s.kind == "ended" for s in signals):
