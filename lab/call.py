@@ -97,6 +97,8 @@ class _Line:
 
     turn: int
     answers: int | None
+    after: int
+    """Their last voiced frame before it."""
     complete: bool = False
     cut: bool = False
     began: int | None = None
@@ -121,6 +123,8 @@ class _Theirs:
     began: int = 0
     said: bool = True
     hearing: _Hearing | None = field(default=None)
+    note: asyncio.Task[str] | None = field(default=None)
+    """Their words on the way into the log, when no reply of ours takes them there."""
 
 
 class Call:
@@ -238,6 +242,10 @@ class Call:
         for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
             if self._cause is None:
                 self._on_move(move)
+        if self._line is None and not self._floor.listening:
+            self._floor_free.set()
+        else:
+            self._floor_free.clear()
         self._forget_old_audio()
         limit = self.part.max_duration
         if limit is not None and self._frame * audio.FRAME_SECONDS >= limit:
@@ -267,6 +275,7 @@ class Call:
                 self._theirs = _Theirs(self._next_turn(), began, said=False)
                 self._speech_began(self.part.them, self._theirs.turn, began)
             case Resumed():
+                self._cancel_note()
                 if not self._opening:
                     self._cancel_reply()
                 self._theirs.said = False
@@ -291,7 +300,7 @@ class Call:
         waited = (self._frame - ended) * audio.FRAME_SECONDS
         self._emit(events.Stage(at=self.at, turn=self._theirs.turn, stage="endpointing", took=round(waited, 3)))
         if self._opening and self._busy:  # they spoke before our opening was ready: it will be the answer
-            self._keep(asyncio.ensure_future(self._note(self._theirs, ended)))
+            self._theirs.note = self._keep(asyncio.ensure_future(self._note(self._theirs, ended)))
         else:
             self._cancel_reply()
             self._start_reply(self._answer(self._theirs, ended))
@@ -411,9 +420,10 @@ class Call:
         if line is None:
             if answers is not None:
                 self._stage(answers, "tts_first", asked)
-            await self._floor_free.wait()  # a line of ours that was cut is confirmed by the line a frame or two later
+            # until they are silent, and a line of ours that was cut is confirmed by the line a frame or two later
+            await self._floor_free.wait()
             self._floor_free.clear()
-            line = self._line = _Line(self._next_turn(), answers)
+            line = self._line = _Line(self._next_turn(), answers, self._floor.spoke[1])
             self._playout.begin()
             pause = b""
         else:
@@ -432,6 +442,10 @@ class Call:
         if self._reply is not None:
             self._reply.cancel()
             self._reply = None
+
+    def _cancel_note(self) -> None:
+        if self._theirs.note is not None:
+            self._theirs.note.cancel()
 
     def _closes(self, text: str) -> bool:
         said = f" {_plain(text)} "
@@ -459,7 +473,7 @@ class Call:
                 line.began = self._frame
                 self._speech_began(self.part.me, line.turn, self._frame)
                 if line.answers is not None:
-                    gap = (self._frame - self._floor.spoke[1]) * audio.FRAME_SECONDS
+                    gap = (self._frame - line.after) * audio.FRAME_SECONDS
                     self._emit(events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=round(gap, 3)))
             line.last = self._frame
         if (line.complete or line.cut) and self._playout.empty:
@@ -467,7 +481,6 @@ class Call:
 
     def _line_out(self, line: _Line) -> None:
         self._line = None
-        self._floor_free.set()
         if line.began is not None:
             text = self._playout.text
             heard = self._playout.heard() if line.cut else text
@@ -523,6 +536,7 @@ class Call:
     async def _finish(self, end: Signal | None) -> None:
         """Log what was still under way, then the end itself."""
         self._cancel_reply()
+        self._cancel_note()
         if self._line is not None:
             self._line.cut = self._line.cut or not (self._line.complete and self._playout.empty)
             self._line_out(self._line)

@@ -12,7 +12,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TypeVar, cast
 
 from lab.pace import Pace
@@ -40,28 +40,31 @@ async def stream(make: Callable[[Stop], Iterator[T]], pace: Pace, *stages: str) 
             return
         queue: asyncio.Queue[object] = asyncio.Queue()
         loop = asyncio.get_running_loop()
+        working = ExitStack()
 
-        def put(item: object) -> None:
+        def tell(action: Callable[..., None], *values: object) -> None:
             if not loop.is_closed():
-                loop.call_soon_threadsafe(queue.put_nowait, item)
+                loop.call_soon_threadsafe(action, *values)
 
         def drive() -> None:
+            end = _END
             try:
                 with closing(_Closable(make(stop))) as items:
                     for item in items:
                         if stop.is_set():
                             break
-                        put(item)
-                put(_END)
+                        tell(queue.put_nowait, item)
             except BaseException as error:  # noqa: BLE001 - handed over: raised again where the items are awaited
-                put(error)
+                end = error
+            tell(working.close)  # here, not where the items are awaited: what is not fetched yet is no work
+            tell(queue.put_nowait, end)
 
-        with pace.work():
-            _POOL.submit(drive)
-            while (got := await queue.get()) is not _END:
-                if isinstance(got, BaseException):
-                    raise got
-                yield cast(T, got)  # only drive() puts, and else it puts T
+        working.enter_context(pace.work())
+        _POOL.submit(drive)
+        while (got := await queue.get()) is not _END:
+            if isinstance(got, BaseException):
+                raise got
+            yield cast(T, got)  # only drive() puts, and else it puts T
     finally:
         stop.set()
 

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import json
 import os
 import struct
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -68,15 +70,15 @@ class StereoWav:
     def flush(self) -> None:
         data = b"".join(self._pending)
         self._pending.clear()
-        self._file.write(data)
+        _write(self._file, data)
         self._written += len(data)
         self._file.seek(0)
         self._file.write(wav_header(self._written, self._rate))
         self._file.seek(0, os.SEEK_END)
 
     def close(self) -> None:
-        self.flush()
-        self._file.close()
+        with self._file:
+            self.flush()
 
 
 class Recorder:
@@ -104,16 +106,16 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _disk(self.folder):
+        with _disk(self.folder), ExitStack() as closing:  # each is closed, whatever the others say
+            closing.callback(self._events.close)
             for wav in (self._call, self._early):
                 if wav is not None:
-                    wav.close()
-            self._events.close()
+                    closing.callback(wav.close)
 
     def event(self, event: events.Event) -> None:
         self.log.append(event)
         with _disk(self.folder):
-            self._events.write((events.to_line(event) + "\n").encode())
+            _write(self._events, (events.to_line(event) + "\n").encode())
 
     def tick(self, tick: Tick) -> None:
         """The bot's side of one frame: what it heard is the customer."""
@@ -142,6 +144,13 @@ def write_text(path: Path, content: str) -> Path:
 
 def to_json(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _write(file: io.FileIO, data: bytes) -> None:
+    """All of `data`: a disk that is nearly full takes a part of it without a word, and refuses the rest."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 class _disk:  # noqa: N801 - reads as a block: with _disk(folder)

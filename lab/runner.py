@@ -29,7 +29,7 @@ from lab.persona import Persona, PersonaVoice
 from lab.ports import Line, Responder
 from lab.profile import Profile, Resolved
 from lab.result import CallResult
-from lab.shelf import SCRIPTED, Shelf, facts
+from lab.shelf import SCRIPTED, Shelf, check, facts
 
 Sink = Callable[[events.Event], None]
 Carried = Literal["sip", "loop"]
@@ -48,8 +48,6 @@ class Order:
     to_number: str
     from_number: str
     variables: Mapping[str, str] = field(default_factory=dict)
-    persona: Persona | None = None
-    """Who answers `to_number`, instead of whom the number plan says."""
     seed: int = 0
 
 
@@ -111,6 +109,7 @@ class Lab:
         profile = order.profile.profile
         session = record.session_id(self._now(), self._token)
         rate = RATES[profile.line.codec]
+        check(profile)
         started = self._started(session, order, rate)
         with record.Recorder(self.root / session, rate) as recorder:
 
@@ -125,9 +124,20 @@ class Lab:
             try:
                 await self._hold(session, order, talk, recorder, emit)
                 await self._analyse(profile, recorder.log, emit)
+            except LabError as error:
+                self._give_up(error, recorder)
+                raise
             finally:
                 del self._talks[session]
-        return store.write_result(recorder.folder, recorder.log)
+            return store.write_result(recorder.folder, recorder.log)
+
+    def _give_up(self, error: LabError, recorder: record.Recorder) -> None:
+        """What could not be carried or kept has a result too, as far as the disk lets us."""
+        log = recorder.log
+        with suppress(LabError):
+            if not any(isinstance(e, events.Ended) for e in log):
+                recorder.event(events.Ended(at=log[-1].at, cause="error", detail=str(error)))
+            store.write_result(recorder.folder, log)
 
     # -- the call itself -----------------------------------------------------------------------------------------------
 
@@ -158,7 +168,7 @@ class Lab:
             yield bot.place(uri, from_number=order.from_number, headers={SESSION_HEADER: session})
         else:
             ours, theirs = loop_line.pair(RATES[codec])
-            persona = self._who(order)
+            persona = self.carrier.who(order.to_number)
             if persona is None:
                 theirs.hang_up(404)
             else:
@@ -182,16 +192,13 @@ class Lab:
                 self._stack.push_async_callback(phone.close)
         return known
 
-    def _who(self, order: Order) -> Persona | None:
-        return order.persona or self.carrier.who(order.to_number)
-
     # -- the customer --------------------------------------------------------------------------------------------------
 
     async def _pick_up(self, persona: Persona, call: IncomingCall) -> None:
         talk = self._talks.get(call.headers.get(SESSION_HEADER, ""))
         if talk is None:  # a softphone of somebody else
             talk = _Talk(Order(_NOBODY, call.to_number, call.from_number), self.root)
-        talk.task = asyncio.ensure_future(self._answer(talk, talk.order.persona or persona, call.line))
+        talk.task = asyncio.ensure_future(self._answer(talk, persona, call.line))
         await talk.task
 
     async def _answer(self, talk: _Talk, persona: Persona, line: Line) -> None:
@@ -289,7 +296,7 @@ class Lab:
             await _end(stopped)
 
     def _started(self, session: str, order: Order, rate: int) -> events.Started:
-        profile, persona = order.profile.profile, self._who(order)
+        profile, persona = order.profile.profile, self.carrier.who(order.to_number)
         return events.Started(
             at=0.0,
             session_id=session,

@@ -9,19 +9,27 @@ so a scripted voice on one side needs a scripted ear on the other.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import yaml
 
 from lab import catalogue, models, offload, strict
 from lab.engines import scripted
-from lab.errors import ConfigError
+from lab.errors import ConfigError, ConfigErrors
 from lab.pace import Pace
 from lab.persona import Mind, PersonaVoice, Script
-from lab.ports import Detector, EngineFacts, Recognizer, Responder, Voice
+from lab.ports import Detector, Recognizer, Responder, Voice
 from lab.profile import Llm, Profile
+
+if TYPE_CHECKING:
+    from lab.engines.llama import Llama
+    from lab.engines.openai import OpenAIChat
+    from lab.engines.piper import Piper
+    from lab.engines.whisper import Whisper
 
 T = TypeVar("T")
 SCRIPTED = "scripted"
@@ -35,36 +43,29 @@ class Shelf:
         self._made: dict[Hashable, asyncio.Future[Any]] = {}
 
     def recognizer(
-        self, model: str, language: str = "en", options: Mapping[str, Any] | None = None
+        self, model: str, language: str = "en", options: Mapping[str, Any] = MappingProxyType({})
     ) -> asyncio.Future[Recognizer]:
         """Speech to text. Raises, when awaited, ModelError or ConfigError."""
 
         def make() -> Recognizer:
             if model == SCRIPTED:
                 return scripted.ScriptedEars()
-            from lab.engines.whisper import Whisper
-
             found = models.locate(model, "stt")
-            return _made(
-                lambda: Whisper(found.path, name=model, sha256=found.sha256, language=language, **(options or {})),
-                "stt.options",
-            )
+            return _whisper()(found.path, name=model, sha256=found.sha256, language=language, **options)
 
-        return self._keep(("stt", model, language, _key(options)), make)
+        return self._keep(("stt", model, language, repr(options)), make)
 
-    def voice(self, voice: PersonaVoice, options: Mapping[str, Any] | None = None) -> asyncio.Future[Voice]:
+    def voice(self, voice: PersonaVoice, options: Mapping[str, Any] = MappingProxyType({})) -> asyncio.Future[Voice]:
         """Text to speech."""
 
         def make() -> Voice:
             if voice.voice == SCRIPTED:
                 return scripted.ScriptedVoice()
-            from lab.engines.piper import Piper
-
             found = models.locate(voice.voice, "voice")
-            chosen = {"rate": voice.rate, "pitch": voice.pitch, **(options or {})}
-            return _made(lambda: Piper(found.path, name=voice.voice, sha256=found.sha256, **chosen), "tts.options")
+            chosen = {"rate": voice.rate, "pitch": voice.pitch, **options}
+            return _piper()(found.path, name=voice.voice, sha256=found.sha256, **chosen)
 
-        return self._keep(("tts", voice, _key(options)), make)
+        return self._keep(("tts", voice, repr(options)), make)
 
     def responder(self, llm: Llm) -> asyncio.Future[Responder]:
         """What answers. A script is made anew for each call, since it remembers what it has said."""
@@ -74,14 +75,10 @@ class Shelf:
         def make() -> Responder:
             common: dict[str, Any] = {"max_tokens": llm.max_tokens, "temperature": llm.temperature, **llm.options}
             if llm.base_url:
-                from lab.engines.openai import OpenAIChat
-
                 key = os.environ.get(llm.api_key_env) if llm.api_key_env else None
-                return _made(lambda: OpenAIChat(str(llm.base_url), llm.model, api_key=key, **common), "llm.options")
-            from lab.engines.llama import Llama
-
+                return _openai()(llm.base_url, llm.model, api_key=key, **common)
             found = models.locate(llm.model, "llm")
-            return _made(lambda: Llama(found.path, name=llm.model, sha256=found.sha256, **common), "llm.options")
+            return _llama()(found.path, name=llm.model, sha256=found.sha256, **common)
 
         return self._keep(("llm", llm.model_dump_json()), make)
 
@@ -130,25 +127,81 @@ def facts(profile: Profile) -> dict[str, Any]:
     }
 
 
-def describe(engine: EngineFacts) -> dict[str, Any]:
-    """An engine's facts as plain data."""
-    return {
-        "engine": engine.engine,
-        "model": engine.model,
-        "sha256": engine.sha256,
-        "version": engine.version,
-        "options": dict(engine.options),
-    }
+def check(profile: Profile) -> None:
+    """Raises ConfigErrors for what only the engines know: options they do not have, a script that is none, a key that is not set."""
+    llm = profile.llm
+    problems: list[ConfigError] = []
+    chosen: list[tuple[str, type | None, Mapping[str, Any]]] = [
+        ("stt.options", None if profile.stt.model == SCRIPTED else _whisper(), profile.stt.options),
+        ("tts.options", None if profile.tts.voice == SCRIPTED else _piper(), profile.tts.options),
+    ]
+    if llm.model == SCRIPTED:
+        try:
+            script(llm.options)
+        except ConfigErrors as error:
+            problems += error.problems
+    else:
+        chosen.append(("llm.options", _openai() if llm.base_url else _llama(), llm.options))
+    for where, engine, options in chosen:
+        problems += _unfit(where, engine, options)
+    if llm.api_key_env and not os.environ.get(llm.api_key_env):
+        what = f"the environment variable {llm.api_key_env} is not set"
+        problems.append(ConfigError(what, where="llm.api_key_env", hint=f"export {llm.api_key_env}=…"))
+    if problems:
+        raise ConfigErrors(problems)
 
 
-def _made(make: Callable[[], T], where: str) -> T:
-    try:
-        return make()
-    except TypeError as error:  # an option the engine's constructor does not have
-        raise ConfigError(
-            f"unknown option: {error}", where=where, hint="see the engine's options in the README"
-        ) from error
+_GIVEN = {"name", "sha256", "language", "max_tokens", "temperature", "api_key"}
+"""Parameters of engines that do not come from `options`."""
 
 
-def _key(options: Mapping[str, Any] | None) -> str:
-    return repr(sorted((options or {}).items()))
+_KINDS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
+    float: ("a number", (int, float)),
+    int: ("a whole number", (int,)),
+    str: ("a text", (str,)),
+    bool: ("yes or no", (bool,)),
+}
+
+
+def _unfit(where: str, engine: type | None, options: Mapping[str, Any]) -> list[ConfigError]:
+    if engine is None:
+        return []
+    types = get_type_hints(engine.__dict__["__init__"])
+    keywords = [p.name for p in inspect.signature(engine).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [name for name in keywords if name not in _GIVEN]
+    problems = []
+    for name, value in options.items():
+        words, accepted = _KINDS.get(types.get(name), ("", (object,)))
+        if name not in known:
+            hint = strict.did_you_mean(name, known) or f"there are {', '.join(known)}"
+            problems.append(ConfigError(f"the engine has no option `{name}`", where=where, hint=hint))
+        elif not isinstance(value, accepted):
+            problems.append(ConfigError(f"`{name}: {value}` is not {words}", where=where))
+    return problems
+
+
+# Each engine's library is imported when its first object is made; naming the class costs nothing.
+
+
+def _whisper() -> type[Whisper]:
+    from lab.engines.whisper import Whisper
+
+    return Whisper
+
+
+def _piper() -> type[Piper]:
+    from lab.engines.piper import Piper
+
+    return Piper
+
+
+def _llama() -> type[Llama]:
+    from lab.engines.llama import Llama
+
+    return Llama
+
+
+def _openai() -> type[OpenAIChat]:
+    from lab.engines.openai import OpenAIChat
+
+    return OpenAIChat

@@ -42,7 +42,11 @@ class StoredCall:
         if not path.exists():
             hint = "callctl calls repair" if self.state == "broken" else "it is still running"
             raise ConfigError("this call has no result yet", where=str(self.folder), hint=hint)
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            hint = f"remove it, then `callctl calls repair` makes it anew from {record.EVENTS}"
+            raise ConfigError(f"not readable as JSON: {error}", where=str(path), hint=hint) from error
         return document
 
 
@@ -89,7 +93,7 @@ def read_log(path: Path) -> list[events.Event]:
 
 def repair(call: StoredCall) -> result.CallResult | None:
     """Give a broken call its end, sound audio headers and a result. None when there is nothing to repair."""
-    if call.state != "broken":
+    if _state(call.folder) != "broken":  # now, not when it was listed
         return None
     log = call.log()
     if not log or not isinstance(log[0], events.Started):

@@ -117,7 +117,7 @@ def prepare(
     allow_unresolved: bool = False,
 ) -> Plan:
     """What the flags of `dial` come to. Raises ConfigErrors with everything that is wrong in them and in the files they name."""
-    from lab import numbers
+    from lab import numbers, shelf
     from lab.profile import load
     from lab.runner import Order
 
@@ -142,6 +142,8 @@ def prepare(
         resolved = bot.resolve(values, _system(bot))
         if not allow_unresolved:
             problems += [_unresolved(name, profile) for name in resolved.unresolved]
+    if bot:
+        tried(lambda: shelf.check(bot), profile)
     if bot and to is None and not customer and not persona and not bot.lab_number:
         hint = "give --to NUMBER or --persona P, or write `lab_number` into the profile"
         problems.append(ConfigError("there is no number to call", where=profile, hint=hint))

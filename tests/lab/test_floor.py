@@ -1,0 +1,228 @@
+"""The floor: what it answers to given voices, and what must hold for every voice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lab.floor import (
+    AskAgain,
+    Began,
+    DeadAir,
+    Floor,
+    Manners,
+    Move,
+    Paused,
+    Resumed,
+    ThrownIn,
+    TurnEnded,
+    Yield,
+)
+
+MANNERS = Manners(endpointing=0.6, barge_in=0.4)
+
+
+@dataclass
+class Fed:
+    """A floor and every move it made, with the frame it came in."""
+
+    floor: Floor
+    frame: int = -1
+    moves: list[tuple[int, Move]] = field(default_factory=list)
+
+    def feed(self, voice: float, frames: int, *, sounding: bool = False, busy: bool = False) -> Fed:
+        for _ in range(frames):
+            self.frame += 1
+            self.moves += [(self.frame, m) for m in self.floor.step(voice, sounding=sounding, busy=busy)]
+        return self
+
+    @property
+    def what(self) -> list[Move]:
+        return [m for _, m in self.moves]
+
+
+def fed(manners: Manners = MANNERS) -> Fed:
+    return Fed(Floor(manners))
+
+
+def test_a_turn_counts_from_its_first_to_its_last_voiced_frame() -> None:
+    talk = fed().feed(0, 10).feed(1, 20).feed(0, 40)
+    assert talk.moves == [(12, Began(10)), (39, Paused(29)), (59, TurnEnded(10, 29))]
+    assert talk.floor.spoke == (10, 29)
+
+
+def test_a_click_is_no_turn() -> None:
+    assert fed().feed(1, 2).feed(0, 1).feed(1, 2).feed(0, 100).what == []
+
+
+def test_a_voice_between_the_thresholds_stays_what_it_was() -> None:
+    assert fed().feed(0.4, 50).what == []
+    assert fed().feed(1, 5).feed(0.4, 50).what == [Began(0)]
+
+
+def test_a_pause_shorter_than_endpointing_does_not_end_the_turn() -> None:
+    assert fed().feed(1, 10).feed(0, 29).feed(1, 10).feed(0, 30).what == [
+        Began(0),
+        Paused(9),
+        Paused(48),
+        TurnEnded(0, 48),
+    ]
+
+
+def test_listening_only_inside_a_turn() -> None:
+    talk = fed().feed(0, 5)
+    assert not talk.floor.listening
+    assert talk.feed(1, 5).floor.listening
+    assert not talk.feed(0, 30).floor.listening
+
+
+def test_we_yield_once_they_have_spoken_long_enough() -> None:
+    talk = fed().feed(1, 40, sounding=True).feed(0, 30)
+    assert [m for m in talk.moves if m[1] == Yield()] == [(19, Yield())]
+    assert talk.what[-1] == TurnEnded(0, 39)
+
+
+def test_speech_from_before_we_sounded_counts_towards_yielding() -> None:
+    assert fed().feed(1, 30).feed(1, 1, sounding=True).what == [Began(0), Yield()]
+
+
+def test_pauses_do_not_count_towards_yielding() -> None:
+    talk = fed().feed(1, 15, sounding=True).feed(0, 20, sounding=True)
+    assert Yield() not in talk.what
+    assert talk.feed(1, 5, sounding=True).what[-1] == Yield()
+
+
+def test_we_never_stop_without_barge_in() -> None:
+    assert Yield() not in fed(Manners(barge_in=None)).feed(1, 500, sounding=True).what
+
+
+def test_a_word_thrown_in_is_no_turn() -> None:
+    assert fed().feed(1, 10, sounding=True).feed(0, 30, sounding=True).what == [Began(0), Paused(9), ThrownIn(0, 9)]
+
+
+def test_a_word_at_the_end_of_our_line_is_a_turn() -> None:
+    assert fed().feed(1, 10, sounding=True).feed(0, 30).what[-1] == TurnEnded(0, 9)
+
+
+def test_the_turn_goes_on_while_our_reply_is_in_the_making() -> None:
+    talk = fed().feed(1, 10).feed(0, 30).feed(0, 10, busy=True).feed(1, 10, busy=True).feed(0, 30)
+    assert talk.what == [Began(0), Paused(9), TurnEnded(0, 9), Resumed(0), Paused(59), TurnEnded(0, 59)]
+
+
+def test_it_is_a_new_turn_once_our_reply_has_sounded() -> None:
+    talk = fed().feed(1, 10).feed(0, 30).feed(0, 5, busy=True).feed(0, 1, sounding=True).feed(0, 5, busy=True)
+    assert talk.feed(1, 3).what[-1] == Began(51)
+
+
+def test_silence_asks_again_and_ends_in_dead_air() -> None:
+    talk = fed(Manners(ask_again_after=4, ask_again_times=2, dead_air=10)).feed(0, 2000)
+    assert talk.moves == [(199, AskAgain(1, 4)), (399, AskAgain(2, 4)), (499, DeadAir(10))]
+
+
+def test_quiet_is_counted_from_the_moment_both_have_fallen_silent() -> None:
+    talk = fed(Manners(ask_again_after=4, ask_again_times=1, dead_air=10)).feed(0, 150).feed(0, 100, sounding=True)
+    assert talk.feed(0, 199).what == []
+    assert talk.feed(0, 1).what == [AskAgain(1, 4)]
+
+
+def test_their_voice_starts_the_count_again() -> None:
+    manners = Manners(ask_again_after=4, ask_again_times=1, dead_air=6)
+    talk = fed(manners).feed(0, 250).feed(1, 10).feed(0, 30)
+    assert talk.feed(0, 199).what.count(AskAgain(1, 4)) == 1
+    assert talk.feed(0, 1).what.count(AskAgain(1, 4)) == 2
+    assert talk.feed(0, 100).what[-1] == DeadAir(6)
+
+
+# -- for every voice ---------------------------------------------------------------------------------------------------
+
+Frame = tuple[float, bool, bool]
+stretches = st.tuples(
+    st.sampled_from([0.0, 0.0, 0.4, 1.0, 1.0]), st.booleans(), st.booleans(), st.integers(min_value=1, max_value=60)
+)
+talks = st.lists(stretches, max_size=12).map(lambda parts: [(p, s, b) for p, s, b, n in parts for _ in range(n)])
+manners = st.builds(
+    Manners,
+    endpointing=st.sampled_from([0.1, 0.2, 0.6, 1.0]),
+    barge_in=st.sampled_from([None, 0.1, 0.4, 0.8]),
+    ask_again_after=st.sampled_from([None, 0.2, 1.0]),
+    ask_again_times=st.integers(0, 3),
+    dead_air=st.sampled_from([None, 0.4, 1.0, 3.0]),
+)
+quick = settings(max_examples=20, deadline=None)
+
+
+def run(floor: Floor, talk: Sequence[Frame]) -> list[tuple[Frame, bool, list[Move]]]:
+    """Each frame with whether they were in a turn before it, and its moves."""
+    return [(frame, floor.listening, list(floor.step(frame[0], sounding=frame[1], busy=frame[2]))) for frame in talk]
+
+
+@quick
+@given(manners, talks)
+def test_every_turn_ends_once_they_are_silent(manners: Manners, talk: list[Frame]) -> None:
+    floor = Floor(manners)
+    run(floor, talk)
+    run(floor, [(0.0, False, False)] * 60)
+    assert not floor.listening
+
+
+@quick
+@given(manners, talks)
+def test_moves_about_turns_come_in_order(manners: Manners, talk: list[Frame]) -> None:
+    inside, opened, yielded, last = False, None, False, -1
+    for _, _, moves in run(Floor(manners), talk):
+        for move in moves:
+            match move:
+                case Began(began):
+                    assert not inside
+                    assert began > last
+                    inside, opened, yielded = True, began, False
+                case Resumed(began):
+                    assert not inside
+                    assert began == opened
+                    inside = True
+                case TurnEnded(began, ended) | ThrownIn(began, ended):
+                    assert inside
+                    assert began == opened
+                    assert began <= ended
+                    inside, last = False, ended
+                case Yield():
+                    assert inside
+                    assert not yielded
+                    yielded = True
+                case Paused():
+                    assert inside
+                case AskAgain() | DeadAir():
+                    assert not inside
+
+
+@quick
+@given(manners, talks)
+def test_dead_air_and_asking_again_only_while_nobody_has_the_floor(manners: Manners, talk: list[Frame]) -> None:
+    dead = 0
+    for (_, sounding, busy), listening, moves in run(Floor(manners), talk):
+        for move in moves:
+            if isinstance(move, AskAgain | DeadAir):
+                assert not any((sounding, busy, listening))
+            if isinstance(move, AskAgain):
+                assert 1 <= move.attempt <= manners.ask_again_times
+            dead += isinstance(move, DeadAir)
+    assert dead <= 1
+
+
+@quick
+@given(manners.filter(lambda m: m.dead_air is not None), talks)
+def test_endless_silence_always_ends_in_dead_air(manners: Manners, talk: list[Frame]) -> None:
+    floor = Floor(manners)
+    before = [m for _, _, moves in run(floor, talk) for m in moves]
+    after = [m for _, _, moves in run(floor, [(0.0, False, False)] * 250) for m in moves]
+    assert sum(isinstance(m, DeadAir) for m in before + after) == 1
+
+
+@quick
+@given(talks)
+def test_a_floor_without_manners_for_silence_never_breaks_it(talk: list[Frame]) -> None:
+    moves = [m for _, _, moves in run(Floor(Manners()), [*talk, *[(0.0, False, False)] * 250]) for m in moves]
+    assert not any(isinstance(m, AskAgain | DeadAir) for m in moves)
