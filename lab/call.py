@@ -349,6 +349,8 @@ class Call:
             self._log_turn(self.part.them, theirs.turn, text, text, began, last)
         else:
             self._emit(events.Ignored(at=self.at, turn=theirs.turn, text="", why="no words in it"))
+            if theirs is self._theirs and not self._floor.listening:
+                self._floor.no_words()
         return text
 
     def _ear_between(self, first: int, last: int) -> bytes:

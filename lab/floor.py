@@ -11,12 +11,12 @@ How this works
 4.  Each time they fall silent for `_PAUSE` frames inside a turn, `Paused` says so once: a good moment to look at the text so far.
 5.  The turn ends (`TurnEnded`) when they have been silent for `endpointing` seconds.
 6.  Voice while we sound: once they have spoken for `barge_in` seconds we must yield (`Yield`, once a turn). If they end before that
-    and we still sound, it was a word thrown in (`ThrownIn`), not a turn.
+    and we still sound, it was a word thrown in (`ThrownIn`), not a turn. A side that never yields still tells one from the other.
 7.  If they speak again after `TurnEnded` while our reply is still being made, the same turn goes on (`Resumed`): the reply
     that was in the making answered half of what they had to say.
 8.  Quiet is time in which nobody has the floor: they are silent, we neither sound nor are busy. It is counted from the moment both
     have fallen silent. After `ask_again_after` seconds of it comes `AskAgain(n)`, as often as there are lines for it; when quiet
-    adds up to `dead_air` seconds since they last spoke comes `DeadAir`, once.
+    adds up to `dead_air` seconds since they last spoke comes `DeadAir`, once. Voice without words (`no_words`) was not speaking.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ FRAME_SECONDS = 0.02
 _ENTER, _LEAVE = 0.5, 0.35
 _ONSET = 3
 _PAUSE = 10
+_THROWN_IN = 0.4
+"""Seconds of speech below which a side that never yields takes it for a word thrown in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,8 @@ class Floor:
         self._quiet = 0
         self._quiet_sum = 0
         self._asked = 0
+        self._quiet_before = (0, 0)
+        """Sum of quiet and times asked before they began to speak."""
         self._dead = False
 
     @property
@@ -142,6 +146,10 @@ class Floor:
     def spoke(self) -> tuple[int, int]:
         """First and last voiced frame of the newest turn of theirs."""
         return self._began, self._last
+
+    def no_words(self) -> None:
+        """Their newest turn turned out to hold no words: the silence before it goes on counting."""
+        self._quiet_sum, self._asked = self._quiet_before
 
     def step(self, probability: float, *, sounding: bool, busy: bool) -> Iterator[Move]:
         """The moves this frame brings. Consume all of them."""
@@ -161,6 +169,7 @@ class Floor:
     def _begin(self) -> Move:
         first = self._frame - self._run + 1
         self._they, self._last, self._paused = _They.SPEAKING, self._frame, False
+        self._quiet_before = (self._quiet_sum, self._asked)
         self._quiet = self._quiet_sum = self._asked = 0
         if self._open_end is not None:
             self._began = self._open_end
@@ -172,8 +181,8 @@ class Floor:
         if self._voiced:
             self._last, self._paused = self._frame, False
             self._speech += 1
-        limit = self.manners.barge_in
-        if sounding and not self._yielded and limit is not None and self._speech * FRAME_SECONDS >= limit:
+        limit, spoken = self.manners.barge_in, self._speech * FRAME_SECONDS
+        if sounding and not self._yielded and limit is not None and spoken >= limit:
             self._yielded = True
             yield Yield()
         silent = self._frame - self._last
@@ -182,7 +191,7 @@ class Floor:
             yield Paused(self._last)
         if silent >= _frames(self.manners.endpointing):
             self._they = _They.SILENT
-            if sounding and not self._yielded:
+            if sounding and spoken < (_THROWN_IN if limit is None else limit):
                 yield ThrownIn(self._began, self._last)
             else:
                 self._open_end = self._began

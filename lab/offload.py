@@ -46,8 +46,13 @@ async def stream(make: Callable[[Stop], Iterator[T]], pace: Pace, *stages: str) 
             if not loop.is_closed():
                 loop.call_soon_threadsafe(action, *values)
 
+        def finish(end: object) -> None:
+            """In one step: between them call time would leap past an end that nobody has seen."""
+            queue.put_nowait(end)
+            working.close()
+
         def drive() -> None:
-            end = _END
+            end: object = _END
             try:
                 with closing(_Closable(make(stop))) as items:
                     for item in items:
@@ -56,8 +61,7 @@ async def stream(make: Callable[[Stop], Iterator[T]], pace: Pace, *stages: str) 
                         tell(queue.put_nowait, item)
             except BaseException as error:  # noqa: BLE001 - handed over: raised again where the items are awaited
                 end = error
-            tell(working.close)  # here, not where the items are awaited: what is not fetched yet is no work
-            tell(queue.put_nowait, end)
+            tell(finish, end)
 
         working.enter_context(pace.work())
         _POOL.submit(drive)

@@ -222,7 +222,7 @@ class Lab:
 
     def _bot_engines(self, profile: Profile) -> Engines:
         shelf = self.shelf
-        voice = shelf.voice(PersonaVoice(voice=profile.tts.voice), profile.tts.options)
+        voice = shelf.voice(PersonaVoice(voice=profile.tts.voice), profile.tts.options)  # first: it speaks first
         return Engines(
             recognizer=shelf.recognizer(profile.stt.model, profile.language, profile.stt.options),
             responder=asyncio.ensure_future(self._warmed(shelf.responder(profile.llm), profile.prompt)),

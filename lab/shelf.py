@@ -33,14 +33,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SCRIPTED = "scripted"
+AT_ONCE = 2
+"""Engines that load at the same time: more only make the first one late, and it is the voice that has to speak first."""
 
 
 class Shelf:
-    """Engines by what they are made from. Loading runs in threads; what is asked for twice is loaded once."""
+    """Engines by what they are made from. Loading runs in threads, in the order in which it was asked for; what is asked for
+    twice is loaded once."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._made: dict[Hashable, asyncio.Future[Any]] = {}
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     def recognizer(
         self, model: str, language: str = "en", options: Mapping[str, Any] = MappingProxyType({})
@@ -97,7 +101,11 @@ class Shelf:
         return cast("asyncio.Future[T]", known)
 
     def _load(self, make: Callable[[], T]) -> asyncio.Future[T]:
-        return asyncio.ensure_future(offload.call(lambda stop: make(), self._pace, "load"))
+        async def load() -> T:
+            async with self._turn:
+                return await offload.call(lambda stop: make(), self._pace, "load")
+
+        return asyncio.ensure_future(load())
 
 
 def script(options: Mapping[str, Any]) -> scripted.ScriptedResponder:

@@ -155,7 +155,6 @@ def test_the_longest_a_call_may_last(says: dict[float, str], by: str) -> None:
     assert [e.cut for e in talk.said("bot")] == ([False, True] if says else [False])
 
 
-@pytest.mark.xfail(strict=True, reason="the floor knows no words: any voice starts the count of silence again")
 def test_noise_does_not_keep_a_dead_line_alive() -> None:
     noise = dict.fromkeys((2.0, 5.0, 8.0, 11.0, 14.0, 17.0), "    ")
     talk = hold(bot("Hello.", manners=Manners(dead_air=6.0), max_duration=18.0), Script(noise))

@@ -130,7 +130,7 @@ def test_a_short_word_thrown_in_does_not_stop_the_bot() -> None:
 
 def test_a_bot_without_barge_in_is_never_stopped() -> None:
     talk = hold(bot(LONG, manners=Manners(barge_in=None)), Script({1.5: "Stop it, stop it at once"}, hangs_up=10.0))
-    assert talk.lines == [("bot", LONG)]
+    assert talk.lines[:2] == [("bot", LONG), ("customer", "Stop it, stop it at once")]
 
 
 def test_the_bot_speaks_again_after_each_interruption() -> None:
@@ -142,7 +142,6 @@ def test_the_bot_speaks_again_after_each_interruption() -> None:
     assert [t.text for t in robin.mind.asked[-1]] == [text for _, text in talk.lines[: len(robin.mind.asked[-1])]]
 
 
-@pytest.mark.xfail(strict=True, reason="whatever ends while the bot sounds is a word thrown in, however long it was")
 def test_a_sentence_spoken_over_a_bot_that_is_never_stopped_is_kept() -> None:
     remark = "I cannot come tomorrow, I am away"
     talk = hold(bot(LONG, manners=Manners(barge_in=None)), Script({1.0: remark}, hangs_up=12.0))
