@@ -38,7 +38,7 @@ from lab.floor import (
     TurnEnded,
     Yield,
 )
-from lab.offload import stream
+from lab.offload import call, stream
 from lab.pace import Pace
 from lab.phrases import Phrases, pause_after
 from lab.playout import Playout
@@ -155,6 +155,7 @@ class Call:
         self._ear = bytearray()
         self._ear_from = 0
         self._reply: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._opening = False
         self._line: _Line | None = None
         self._floor_free = asyncio.Event()
@@ -377,6 +378,7 @@ class Call:
             return
         self._closing = None
         responder = await asyncio.shield(self.engines.responder)
+        self._cancel_warming()
         history = self._history()
         system = self.part.system
         pieces = stream(lambda stop: responder.respond(system, history, stop), self.pace, "llm_first", "llm")
@@ -490,6 +492,20 @@ class Call:
             self._log_turn(self.part.me, line.turn, text, heard, began, last, cut=line.cut, answers=line.answers)
         if line.then and not line.cut:
             self._close(line.then)
+        elif self._cause is None:
+            self._cancel_warming()
+            self._warming = self._keep(asyncio.ensure_future(self._warm()))
+
+    async def _warm(self) -> None:
+        """While they take their turn: have the responder read what was said so far."""
+        responder = await asyncio.shield(self.engines.responder)
+        history, system = self._history(), self.part.system
+        await call(lambda stop: responder.warm(system, stop, history), self.pace, "load")
+
+    def _cancel_warming(self) -> None:
+        if self._warming is not None:
+            self._warming.cancel()
+            self._warming = None
 
     # -- the log -------------------------------------------------------------------------------------------------------
 

@@ -85,8 +85,8 @@ class Responder(Protocol):
 
     facts: EngineFacts
 
-    def warm(self, system: str, stop: Stop) -> None:
-        """Make ready for calls that begin with `system`, so that the first answer is no slower than the others."""
+    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
+        """Make ready to answer in a conversation that has come to `turns`; whoever speaks next is still to be heard."""
         ...
 
     def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:

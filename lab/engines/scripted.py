@@ -77,7 +77,7 @@ class ScriptedResponder:
     def __init__(self, answer: Callable[[str], tuple[str, bool]], analysis: Mapping[str, Any] | None = None) -> None:
         self._answer, self._analysis = answer, analysis or {}
 
-    def warm(self, system: str, stop: Stop) -> None:
+    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
         """Nothing to make ready."""
 
     def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
