@@ -94,7 +94,7 @@ def test_the_process_is_killed(talking: tuple[subprocess.Popen[str], Path]) -> N
     process.send_signal(signal.SIGKILL)
     process.wait()
     _, left = psutil.wait_procs(workers, timeout=2)
-    assert not left
+    assert not [w for w in left if w.is_running() and w.status() != psutil.STATUS_ZOMBIE]  # init reaps when it likes
 
     assert (folder / "events.jsonl").read_bytes().endswith(b"\n")
     assert spoken - _audio_seconds(folder) < 0.5 + 0.4  # the INVITE came up to 0.4 s after the log's header
