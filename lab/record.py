@@ -31,8 +31,8 @@ from lab.errors import InfrastructureError
 from lab.ports import Tick
 
 EVENTS, CALL_WAV, EARLY_WAV, PROFILE, RESULT = "events.jsonl", "call.wav", "early.wav", "profile.yaml", "result.json"
-FLUSH_FRAMES = 20
-"""Frames between two writes of audio: at most 0.4 s are lost when the process is killed."""
+FLUSH_FRAMES = 10
+"""Frames between two writes of audio: at most 0.2 s are lost when the process is killed."""
 MIN_FREE_BYTES = 50_000_000
 _HEADER = 44
 
