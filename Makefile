@@ -60,7 +60,7 @@ $(ready): pyproject.toml
 	: > $$log
 	while sleep 15 >/dev/null 2>&1 && kill -0 $$$$ 2>/dev/null; do
 	    now=$$(grep -v WARNING $$log | tail -n 1 | cut -c 1-68)
-	    case $$now in "Building wheel for llama"*) now="compiling llama.cpp, about 4 minutes on two cores" ;; esac
+	    case $$now in *"Building wheel for llama"*) now="compiling llama.cpp, about 4 minutes on two cores" ;; esac
 	    printf '%4d s  %s\n' $$(( $$(date +%s) - began )) "$$now"
 	done &
 	ticker=$$!

@@ -292,6 +292,10 @@ def _summary(seen: Seen) -> list[Row]:
     return rows
 
 
+def _doubts(measured: events.Measured) -> list[Row]:
+    return [_fact("not reliable", Text(printable(doubt), style="yellow")) for doubt in measured.doubts]
+
+
 def _analysis(seen: Seen) -> list[Row]:
     found = seen.analysis
     if found is None:
@@ -368,6 +372,8 @@ class View:
         self._print_items(self.seen.settled())
         if isinstance(event, events.Ended):
             self._print([Text(), *self._lines(_summary(self.seen))])
+        elif isinstance(event, events.Measured) and self.seen.answered is not None:
+            self._print(self._lines(_doubts(event)))
         elif isinstance(event, events.Analysed):
             self._print(self._lines(_analysis(self.seen) + _goal(self.seen)))
         self.refresh()
@@ -400,6 +406,7 @@ class View:
             self._print_items(len(self.seen.items))
             self._print([Text()])
             rows += _summary(self.seen)
+            rows += [row for e in self.seen.log if isinstance(e, events.Measured) for row in _doubts(e)]
         elif self.seen.analysis is None:
             rows += _analysis(self.seen) + _goal(self.seen)
         self._print(self._lines(rows + _files(folder)))

@@ -256,6 +256,16 @@ class Analysed(Event):
 
 @_known
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Event):
+    """Whether this call's latencies may be believed, once, after the end."""
+
+    kind: ClassVar[str] = "measurement"
+    doubts: list[str]
+    """Why not; empty when they may."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault(Event):
     """Something broke. `fatal`: the call could not go on."""
 

@@ -41,6 +41,7 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
     answered: float | None = None
     greeting: float | None = None
     line: dict[str, Any] | None = None
+    doubts: list[str] | None = None
     for event in log:
         match event:
             case events.Answered(at=at):
@@ -59,6 +60,8 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
                 re_engagements += 1
             case events.LineFacts(facts=facts):
                 line = facts
+            case events.Measured(doubts=found):
+                doubts = found
     return {
         "turns": {who: sum(1 for w, _ in turns if w == who) for who in ("bot", "customer")},
         "reply_gap": summary(list(gaps.values())),
@@ -67,4 +70,5 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
         "interruptions": interruptions,
         "re_engagements": re_engagements,
         "line": line,
+        "measurement": {"reliable": None if doubts is None else not doubts, "why": doubts or []},
     }

@@ -16,6 +16,7 @@ def test_nothing_measured_is_null() -> None:
         "interruptions": 0,
         "re_engagements": 0,
         "line": None,
+        "measurement": {"reliable": None, "why": []},
     }
 
 
