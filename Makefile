@@ -33,6 +33,7 @@ test: $(ready) ## the quick tests: scripted engines, calls in memory, short SIP 
 	$(call timed,test,$(bin)/pytest -m "not models and not prove")
 
 prove: models ## the slow tests: real models, long SIP calls in real time
+	$(bin)/callctl models pull smollm2-135m >/dev/null
 	$(call timed,prove,$(bin)/pytest -m "models or prove")
 
 lint: $(ready) ## ruff, mypy --strict, import-linter
