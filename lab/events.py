@@ -241,6 +241,20 @@ class Told(Event):
     told: list[str]
 
 
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone(Event):
+    """The scripted customer did a step of its scenario, or was at it when the call ended. Steps it never came to are not logged."""
+
+    kind: ClassVar[str] = "scenario.step"
+    step: int
+    """From 0."""
+    began: float
+    """When its action began, or a step without one began to wait: seconds since the INVITE."""
+    ended: float
+    """When it was over: of speech, the last voiced frame."""
+
+
 # -- after the call, and faults ----------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from typing import TypeVar, cast
 
 from lab.pace import Pace
-from lab.ports import Stop
+from lab.ports import Priced, Stop
 
 T = TypeVar("T")
 
@@ -27,7 +27,8 @@ _END = object()
 async def stream(make: Callable[[Stop], Iterator[T]], pace: Pace, *stages: str) -> AsyncGenerator[T, None]:
     """The items of `make(stop)` as they come.
 
-    stages: what the first, second, … item is charged as under `fixed`; the last name holds for all that follow.
+    stages: what the first, second, … item is charged as under `fixed`; the last name holds for all that follow. An iterator
+    that is `Priced` is charged what it says.
     Leaving the iterator, for whatever reason, sets `stop`. Use `contextlib.aclosing` around it. Raises what the engine raises.
     """
     stop = threading.Event()
@@ -35,7 +36,10 @@ async def stream(make: Callable[[Stop], Iterator[T]], pace: Pace, *stages: str) 
         if pace.inline:
             with closing(_Closable(make(stop))) as items:
                 for index, item in enumerate(items):
-                    await pace.charge(stages[min(index, len(stages) - 1)])
+                    if items.cost is None:
+                        await pace.charge(stages[min(index, len(stages) - 1)])
+                    else:
+                        await asyncio.sleep(items.cost)
                     yield item
             return
         queue: asyncio.Queue[object] = asyncio.Queue()
@@ -91,6 +95,10 @@ class _Closable(Iterator[T]):
 
     def __next__(self) -> T:
         return next(self._items)
+
+    @property
+    def cost(self) -> float | None:
+        return self._items.cost if isinstance(self._items, Priced) else None
 
     def close(self) -> None:
         close = getattr(self._items, "close", None)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 Who = Literal["bot", "customer"]
 DisconnectedBy = Literal[
@@ -33,6 +33,14 @@ class Stop(Protocol):
     """Asks an engine to return soon. `threading.Event` is one."""
 
     def is_set(self) -> bool: ...
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """An engine's iterator that knows what its items cost; pace `fixed` charges that instead of its table's."""
+
+    cost: float
+    """Seconds that making the newest item took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,12 @@ class Tick:
     live: bool
     """Audio flows (answered or early media)."""
     signals: tuple[Signal, ...] = ()
+
+
+Codec = Literal["pcmu", "pcma", "g722"]
+
+LINE_RATES: Mapping[str, int] = {"pcmu": 8000, "pcma": 8000, "g722": 16000}
+"""Hz of the audio on a line, by codec."""
 
 
 class Line(Protocol):

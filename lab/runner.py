@@ -23,13 +23,14 @@ from lab.customers import Customer
 from lab.errors import InfrastructureError, LabError
 from lab.floor import Manners
 from lab.lines import loop as loop_line
-from lab.lines.sip import RATES, IncomingCall, Softphone
+from lab.lines.sip import IncomingCall, Softphone
 from lab.pace import Pace
 from lab.persona import Persona, PersonaVoice
-from lab.ports import Line, Responder
+from lab.ports import LINE_RATES, Line, Responder
 from lab.profile import Profile, Resolved
+from lab.quiet import Guard
 from lab.result import CallResult
-from lab.shelf import SCRIPTED, Shelf, check, facts
+from lab.shelf import SCRIPTED, Shelf
 
 Sink = Callable[[events.Event], None]
 Carried = Literal["sip", "loop"]
@@ -108,8 +109,8 @@ class Lab:
         """
         profile = order.profile.profile
         session = record.session_id(self._now(), self._token)
-        rate = RATES[profile.line.codec]
-        check(profile)
+        rate = LINE_RATES[profile.line.codec]
+        self.shelf.check(profile)
         started = self._started(session, order, rate)
         with record.Recorder(self.root / session, rate) as recorder:
 
@@ -122,7 +123,9 @@ class Lab:
             emit(started)
             talk = self._talks[session] = _Talk(order, recorder.folder)
             try:
+                guard = Guard()
                 await self._hold(session, order, talk, recorder, emit)
+                emit(events.Measured(at=recorder.log[-1].at, doubts=self._doubts(guard)))
                 await self._analyse(profile, recorder.log, emit)
             except LabError as error:
                 self._give_up(error, recorder)
@@ -130,6 +133,13 @@ class Lab:
             finally:
                 del self._talks[session]
             return store.write_result(recorder.folder, recorder.log)
+
+    def _doubts(self, guard: Guard) -> list[str]:
+        """Why the call's latencies should not be believed."""
+        if self.pace.inline:
+            return ["thinking was charged by a table or a recording"]
+        alone = len(self._calls) <= 1
+        return guard.doubts() + ([] if alone else ["other calls ran in this process"])
 
     def _give_up(self, error: LabError, recorder: record.Recorder) -> None:
         """What could not be carried or kept has a result too, as far as the disk lets us."""
@@ -167,7 +177,7 @@ class Lab:
             uri = f"sip:{order.to_number}@127.0.0.1:{network.port}"
             yield bot.place(uri, from_number=order.from_number, headers={SESSION_HEADER: session})
         else:
-            ours, theirs = loop_line.pair(RATES[codec])
+            ours, theirs = loop_line.pair(codec)
             persona = self.carrier.who(order.to_number)
             if persona is None:
                 theirs.hang_up(404)
@@ -227,7 +237,7 @@ class Lab:
             recognizer=shelf.recognizer(profile.stt.model, profile.language, profile.stt.options),
             responder=asyncio.ensure_future(self._warmed(shelf.responder(profile.llm), profile.prompt)),
             voice=voice,
-            detector=shelf.detector(tones=profile.stt.model == SCRIPTED),
+            detector=shelf.detector("bot", tones=profile.stt.model == SCRIPTED),
         )
 
     def _customer_engines(self, customer: Customer, profile: Profile) -> Engines:
@@ -240,7 +250,7 @@ class Lab:
             recognizer=self.shelf.recognizer(SCRIPTED if bot_speaks_tones else persona.ear.model),
             responder=ready,
             voice=self.shelf.voice(voice),
-            detector=self.shelf.detector(tones=bot_speaks_tones),
+            detector=self.shelf.detector("customer", tones=bot_speaks_tones),
         )
 
     async def _warmed(self, loading: asyncio.Future[Responder], system: str) -> Responder:
@@ -282,7 +292,7 @@ class Lab:
     ) -> str | None:
         async def ask() -> str:
             pieces = offload.stream(
-                lambda stop: iter(["".join(responder.extract(system, text, schema, stop))]), self.pace, "analysis"
+                lambda stop: responder.extract(system, text, schema, stop), self.pace, "analysis", "analysis_rest"
             )
             async with aclosing(pieces):
                 return "".join([piece async for piece in pieces])
@@ -311,7 +321,7 @@ class Lab:
                 "pace": self.pace.name,
                 "persona": persona.name if persona else None,
                 "variables": dict(order.variables),
-                "engines": facts(profile),
+                "engines": self.shelf.facts(profile),
                 "expect": persona.expect.model_dump(mode="json", exclude_defaults=True) if persona else None,
             },
         )

@@ -1,17 +1,18 @@
 """From what a profile or persona names to an engine, each made once and kept.
 
-Decides: which class serves a stage and with which options. Refuses to know: calls.
+Decides: which class serves a stage and with which options, and what stands on a tape. Refuses to know: calls.
 
 `scripted` as a model name is the engine without a model (lab.engines.scripted). Its tones are understood by its own ears only,
-so a scripted voice on one side needs a scripted ear on the other.
+so a scripted voice on one side needs a scripted ear on the other. What needs no model is computed anew each time and on no tape.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import os
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
@@ -19,10 +20,11 @@ import yaml
 
 from lab import catalogue, models, offload, strict
 from lab.engines import scripted
+from lab.engines.cassette import Playback, Recording, Tape, TapedRecognizer, TapedResponder, TapedVoice
 from lab.errors import ConfigError, ConfigErrors
 from lab.pace import Pace
 from lab.persona import Mind, PersonaVoice, Script
-from lab.ports import Detector, Recognizer, Responder, Voice
+from lab.ports import Detector, EngineFacts, Recognizer, Responder, Voice
 from lab.profile import Llm, Profile
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from lab.engines.whisper import Whisper
 
 T = TypeVar("T")
+E = TypeVar("E", Recognizer, Responder, Voice)
 SCRIPTED = "scripted"
 AT_ONCE = 2
 """Engines that load at the same time: more only make the first one late, and it is the voice that has to speak first."""
@@ -39,37 +42,43 @@ AT_ONCE = 2
 
 class Shelf:
     """Engines by what they are made from. Loading runs in threads, in the order in which it was asked for; what is asked for
-    twice is loaded once."""
+    twice is loaded once, and stays when one event loop follows another.
 
-    def __init__(self, pace: Pace) -> None:
+    tape: of the call that is placed next; set it anew for each call. With a `Playback` no model is looked for or loaded. None
+    for engines that are neither recorded nor played.
+    """
+
+    def __init__(self, pace: Pace, tape: Recording | Playback | None = None) -> None:
+        self.tape = tape
         self._pace = pace
-        self._made: dict[Hashable, asyncio.Future[Any]] = {}
+        self._made: dict[str, asyncio.Future[Any]] = {}
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def recognizer(
         self, model: str, language: str = "en", options: Mapping[str, Any] = MappingProxyType({})
     ) -> asyncio.Future[Recognizer]:
         """Speech to text. Raises, when awaited, ModelError or ConfigError."""
+        if model == SCRIPTED:
+            return self._load(scripted.ScriptedEars)
 
         def make() -> Recognizer:
-            if model == SCRIPTED:
-                return scripted.ScriptedEars()
             found = models.locate(model, "stt")
             return _whisper()(found.path, name=model, sha256=found.sha256, language=language, **options)
 
-        return self._keep(("stt", model, language, repr(options)), make)
+        return self._taped(_stt(model, language, options), make, TapedRecognizer, model)
 
     def voice(self, voice: PersonaVoice, options: Mapping[str, Any] = MappingProxyType({})) -> asyncio.Future[Voice]:
         """Text to speech."""
+        if voice.voice == SCRIPTED:
+            return self._load(scripted.ScriptedVoice)
 
         def make() -> Voice:
-            if voice.voice == SCRIPTED:
-                return scripted.ScriptedVoice()
             found = models.locate(voice.voice, "voice")
             chosen = {"rate": voice.rate, "pitch": voice.pitch, **options}
             return _piper()(found.path, name=voice.voice, sha256=found.sha256, **chosen)
 
-        return self._keep(("tts", voice, repr(options)), make)
+        return self._taped(_tts(voice, options), make, TapedVoice, voice.voice)
 
     def responder(self, llm: Llm) -> asyncio.Future[Responder]:
         """What answers. A script is made anew for each call, since it remembers what it has said."""
@@ -84,28 +93,88 @@ class Shelf:
             found = models.locate(llm.model, "llm")
             return _llama()(found.path, name=llm.model, sha256=found.sha256, **common)
 
-        return self._keep(("llm", llm.model_dump_json()), make)
+        return self._taped(_llm(llm), make, TapedResponder, None if llm.base_url else llm.model)
 
-    def detector(self, *, tones: bool) -> Detector:
-        """Voice activity, new for each call. tones: the other side speaks in tones."""
+    def detector(self, side: str, *, tones: bool) -> Detector:
+        """Voice activity, new for each call. side: who hears with it. tones: the other side speaks in tones."""
         if tones:
             return scripted.ScriptedDetector()
+        if isinstance(self.tape, Playback):
+            return self.tape.detector(side)
         from lab.engines.silero import Silero
 
-        return Silero()
+        return self.tape.detector(side, Silero()) if self.tape else Silero()
 
-    def _keep(self, key: Hashable, make: Callable[[], T]) -> asyncio.Future[T]:
+    def facts(self, profile: Profile) -> dict[str, Any]:
+        """What the result says about the engines of `profile`: stage -> model and SHA-256, before anything is loaded.
+
+        Raises ModelError when a model is missing; ConfigError when the tape to be played was recorded with others.
+        """
+        llm, stt, tts = profile.llm, profile.stt, profile.tts
+
+        def of(name: str, kind: catalogue.Kind, asked: str) -> dict[str, Any]:
+            if name == SCRIPTED:
+                sha256 = None
+            elif isinstance(self.tape, Playback):
+                sha256 = self.tape.facts(asked, _pinned(name)).sha256
+            else:
+                sha256 = models.locate(name, kind).sha256
+            return {"model": name, "sha256": sha256}
+
+        server = {"model": llm.model, "sha256": None, "base_url": llm.base_url}
+        return {
+            "stt": of(stt.model, "stt", _stt(stt.model, profile.language, stt.options)),
+            "llm": server if llm.base_url else of(llm.model, "llm", _llm(llm)),
+            "tts": of(tts.voice, "voice", _tts(PersonaVoice(voice=tts.voice), tts.options)),
+        }
+
+    def check(self, profile: Profile) -> None:
+        """See `check`; a tape that is played needs no keys."""
+        check(profile, keys=not isinstance(self.tape, Playback))
+
+    def _taped(
+        self, asked: str, make: Callable[[], E], wrap: Callable[[Tape, EngineFacts, E | None], E], model: str | None
+    ) -> asyncio.Future[E]:
+        """The engine `asked` for on the tape, if there is one. model: its catalogue name, where it may have one."""
+        tape = self.tape
+        if tape is None:
+            return self._keep(asked, make)
+
+        async def played(tape: Playback) -> E:
+            return wrap(tape, tape.facts(asked, _pinned(model)), None)
+
+        async def recorded(tape: Recording) -> E:
+            engine = await asyncio.shield(self._keep(asked, make))
+            tape.take.engines[asked] = engine.facts
+            return wrap(tape, engine.facts, engine)
+
+        return asyncio.ensure_future(played(tape) if isinstance(tape, Playback) else recorded(tape))
+
+    def _keep(self, key: str, make: Callable[[], T]) -> asyncio.Future[T]:
+        self._move()
         known = self._made.get(key)
-        if known is None or (known.done() and (known.cancelled() or known.exception() is not None)):
+        if known is None or (known.done() and not _succeeded(known)):
             known = self._made[key] = self._load(make)
         return cast("asyncio.Future[T]", known)
 
     def _load(self, make: Callable[[], T]) -> asyncio.Future[T]:
+        self._move()
+
         async def load() -> T:
             async with self._turn:
                 return await offload.call(lambda stop: make(), self._pace, "load")
 
         return asyncio.ensure_future(load())
+
+    def _move(self) -> None:
+        """Futures and semaphores belong to one event loop; in another one, what is made is handed on."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            made = {key: f.result() for key, f in self._made.items() if _succeeded(f)}
+            self._made = {key: loop.create_future() for key in made}
+            for key, engine in made.items():
+                self._made[key].set_result(engine)
+            self._turn, self._loop = asyncio.Semaphore(AT_ONCE), loop
 
 
 def script(options: Mapping[str, Any]) -> scripted.ScriptedResponder:
@@ -120,23 +189,9 @@ def script(options: Mapping[str, Any]) -> scripted.ScriptedResponder:
     return scripted.ScriptedResponder(answer, options.get("analysis"))
 
 
-def facts(profile: Profile) -> dict[str, Any]:
-    """What the result says about the engines of `profile`: stage -> model and SHA-256, before anything is loaded."""
-
-    def of(name: str, kind: catalogue.Kind) -> dict[str, Any]:
-        sha256 = None if name == SCRIPTED else models.locate(name, kind).sha256
-        return {"model": name, "sha256": sha256}
-
-    llm = profile.llm
-    return {
-        "stt": of(profile.stt.model, "stt"),
-        "llm": {"model": llm.model, "sha256": None, "base_url": llm.base_url} if llm.base_url else of(llm.model, "llm"),
-        "tts": of(profile.tts.voice, "voice"),
-    }
-
-
-def check(profile: Profile) -> None:
-    """Raises ConfigErrors for what only the engines know: options they do not have, a script that is none, a key that is not set."""
+def check(profile: Profile, *, keys: bool = True) -> None:
+    """Raises ConfigErrors for what only the engines know: options they do not have, a script that is none, and, with `keys`, a
+    key that is not set."""
     llm = profile.llm
     problems: list[ConfigError] = []
     chosen: list[tuple[str, type | None, Mapping[str, Any]]] = [
@@ -152,11 +207,38 @@ def check(profile: Profile) -> None:
         chosen.append(("llm.options", _openai() if llm.base_url else _llama(), llm.options))
     for where, engine, options in chosen:
         problems += _unfit(where, engine, options)
-    if llm.api_key_env and not os.environ.get(llm.api_key_env):
+    if keys and llm.api_key_env and not os.environ.get(llm.api_key_env):
         what = f"the environment variable {llm.api_key_env} is not set"
         problems.append(ConfigError(what, where="llm.api_key_env", hint=f"export {llm.api_key_env}=…"))
     if problems:
         raise ConfigErrors(problems)
+
+
+def _stt(model: str, language: str, options: Mapping[str, Any]) -> str:
+    return _asked("stt", model, language, dict(options))
+
+
+def _llm(llm: Llm) -> str:
+    return _asked("llm", llm.model_dump(mode="json", exclude={"api_key_env"}))
+
+
+def _tts(voice: PersonaVoice, options: Mapping[str, Any]) -> str:
+    return _asked("tts", voice.model_dump(mode="json"), dict(options))
+
+
+def _asked(*what: Any) -> str:
+    """What an engine is asked for as: by this it is kept, and found on a tape."""
+    return json.dumps(what, sort_keys=True, default=str)
+
+
+def _pinned(model: str | None) -> str | None:
+    """SHA-256 of a catalogue model; None for one from elsewhere."""
+    entry = catalogue.CATALOGUE.get(model or "")
+    return entry.files[0].sha256 if entry else None
+
+
+def _succeeded(future: asyncio.Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 _GIVEN = {"name", "sha256", "language", "max_tokens", "temperature", "api_key"}

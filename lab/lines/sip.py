@@ -10,11 +10,15 @@ file. Packets that begin with `{` are JSON; the others open with a one-byte kind
     worker -> parent   {"leg": 1, "signal": {…}}      facts, incoming, ready, fault   TICK + frame heard + frame spoken
 
 The parent numbers the legs it places 1, 3, 5…; the worker numbers those that come in 2, 4, 6…
+
+In lockstep the parent is the clock. A worker says STEP when it has told all and waits; the parent's STEP, behind its orders,
+lets it make one tick. Both sides block meanwhile, so no call time passes and it does not matter who is how fast.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -30,31 +34,35 @@ from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from lab.errors import LineError
-from lab.ports import Signal, Tick
+from lab.ports import LINE_RATES, Codec, Signal, Tick
 
-Codec = Literal["pcmu", "pcma", "g722"]
-
-RATES: Mapping[str, int] = {"pcmu": 8000, "pcma": 8000, "g722": 16000}
-"""Hz of the audio on a line, by codec."""
+Clock = Literal["real", "lockstep"]
 
 LEG = struct.Struct("<cI")
 """Head of SAY and HUSH: kind, leg."""
 TICK = struct.Struct("<cIIQQ?")
 """Head of a tick: kind, leg, index, samples played, samples dropped, live."""
-SAY, HUSH, TICKED = b"s", b"h", b"t"
+SAY, HUSH, TICKED, STEP = b"s", b"h", b"t", b"k"
 
+_FRAME_SECONDS = 0.02
 _LARGEST_SAY = 16 * 1024
 _SOCKET_BUFFER = 1 << 20
 _LARGEST_PACKET = 1 << 16
 _START_SECONDS = 10.0
+_STEP_SECONDS = 10.0
+"""A worker in lockstep that is silent for so long hangs, and is killed."""
 _QUIT_SECONDS = 3.0
 
 
 class Link:
-    """One end of the socket. Sending never blocks: what the socket does not take now waits here, in order."""
+    """One end of the socket. Sending does not block: what the socket does not take now waits here, in order.
 
-    def __init__(self, end: socket.socket) -> None:
-        end.setblocking(False)
+    patience: seconds to wait for the other side; 0 never, None for ever. In lockstep each side waits for the other's STEP,
+    and for room: whoever is not at work itself is reading.
+    """
+
+    def __init__(self, end: socket.socket, patience: float | None = 0.0) -> None:
+        end.settimeout(patience)
         for size in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             end.setsockopt(socket.SOL_SOCKET, size, _SOCKET_BUFFER)
         self.socket = end
@@ -81,7 +89,7 @@ class Link:
         return True
 
     def receive(self) -> Iterator[bytes]:
-        """All packets that have come."""
+        """All packets that have come; in lockstep all up to the other side's STEP. Raises TimeoutError when none comes."""
         while not self.closed:
             try:
                 packet = self.socket.recv(_LARGEST_PACKET)
@@ -89,6 +97,8 @@ class Link:
                 return
             except ConnectionResetError:  # it died with packets unread; what it had sent is still to be had
                 continue
+            if packet == STEP:
+                return
             if packet:
                 yield packet
             else:
@@ -186,7 +196,7 @@ class Softphone:
         self, name: str, codec: Codec, process: subprocess.Popen[bytes], link: Link, errors: IO[bytes]
     ) -> None:
         self.name = name
-        self.rate = RATES[codec]
+        self.rate = LINE_RATES[codec]
         """Hz of all audio."""
         self.port = 0
         """Of SIP, UDP."""
@@ -202,18 +212,24 @@ class Softphone:
         self._ready: asyncio.Future[int] = self._loop.create_future()
         self._gone = asyncio.Event()
         self._pidfd = os.pidfd_open(process.pid)
-        self._loop.add_reader(link.socket, self._receive)
         self._loop.add_reader(self._pidfd, self._exited)
 
     @classmethod
-    async def start(cls, *, name: str, codec: Codec = "pcmu", port: int = 0) -> Softphone:
+    async def start(
+        cls, *, name: str, codec: Codec = "pcmu", port: int = 0, lockstep: Lockstep | None = None
+    ) -> Softphone:
         """Start a worker on SIP port `port` (0: any free one).
 
-        codec: offered first. Raises LineError when the port is taken or the worker does not come up.
+        codec: offered first. lockstep: what it takes its steps from; None: its own clock, in real time.
+        Raises LineError when the port is taken or the worker does not come up.
         """
-        phone = cls(name, codec, *_spawn(codec, port))
+        phone = cls(name, codec, *_spawn(codec, port, "lockstep" if lockstep else "real"))
         try:
             async with asyncio.timeout(_START_SECONDS):
+                if lockstep:
+                    await lockstep._join(phone)
+                else:
+                    phone._loop.add_reader(phone._link.socket, phone._receive)
                 phone.port = await phone._ready
         except TimeoutError:
             raise LineError(f"softphone did not start within {_START_SECONDS:.0f} s", where=name) from None
@@ -268,6 +284,18 @@ class Softphone:
     def _flush(self) -> None:
         if self._link.flush():
             self._loop.remove_writer(self._link.socket)
+
+    def _step(self) -> None:
+        """In lockstep: one tick of the worker, all it tells taken in. Blocks; a worker that ends or hangs is reaped."""
+        self._send(STEP)
+        try:
+            self._receive()
+        except TimeoutError:
+            self._process.kill()
+            self._exited()
+        else:
+            if self._link.closed:
+                self._exited()
 
     # -- from the worker
 
@@ -328,20 +356,60 @@ class Softphone:
         self._gone.set()
 
 
-def _spawn(codec: Codec, port: int) -> tuple[subprocess.Popen[bytes], Link, IO[bytes]]:
+class Lockstep:
+    """Softphones that step together in the event loop's time: with `lab.pace` fast or fixed, real SIP and RTP in call time.
+
+    Use as an async context manager that outlives its softphones. Every 20 ms of call time each worker, in the order of their
+    start, takes in its orders and what came over the network, and makes one tick; then the event loop runs until idle. So
+    the same orders give the same ticks.
+
+    What stays on the wall clock: PJSIP's own timers (retransmission, no answer to an INVITE) and what it measures with them,
+    jitter and round trip. On loopback nothing is sent twice, and those figures mean nothing here.
+    """
+
+    def __init__(self) -> None:
+        self._phones: list[Softphone] = []
+
+    async def __aenter__(self) -> Lockstep:
+        self._steps = asyncio.ensure_future(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(phone.close() for phone in self._phones))
+        self._steps.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._steps
+
+    async def _join(self, phone: Softphone) -> None:
+        """Wait until the worker waits for its first step."""
+        await asyncio.sleep(0)  # softphones that start beside it spawn their workers too, before anybody blocks
+        phone._receive()
+        self._phones.append(phone)
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        for index in itertools.count(1):
+            await asyncio.sleep(start + index * _FRAME_SECONDS - loop.time())
+            self._phones = [phone for phone in self._phones if phone.alive]
+            for phone in self._phones:
+                phone._step()
+
+
+def _spawn(codec: Codec, port: int, clock: Clock) -> tuple[subprocess.Popen[bytes], Link, IO[bytes]]:
     """A worker, our end of its socket, and the file that takes what a crash prints."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     errors = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the worker
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lab.lines.softphone", str(theirs.fileno()), codec, str(port)],
+            [sys.executable, "-P", "-m", "lab.lines.softphone", str(theirs.fileno()), codec, str(port), clock],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,  # Ctrl-C is for the parent, which decides how calls end
         )
-    return process, Link(ours), errors
+    return process, Link(ours, _STEP_SECONDS if clock == "lockstep" else 0.0), errors
 
 
 def _how(status: int) -> str:

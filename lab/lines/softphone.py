@@ -6,7 +6,8 @@ everything else of the lab but the packets in lines/sip.py.
 How this works:
 
 1. All of PJSIP (SIP, RTP, the bridge, every callback) runs in this process's one thread. `_Worker.tick` is one 20 ms step;
-   `_run` paces it. Nothing in a tick reads a clock, so whoever paces the ticks decides how fast time goes.
+   `_run` paces it by the wall clock, `_run_in_lockstep` by the parent. Nothing in a tick reads a clock, so whoever paces the
+   ticks decides how fast time goes.
 2. PJSIP is built with assertions on: a wrong step aborts the process. So an incoming call is never answered in its
    callback, only in a later tick; a call and its port are kept until the call is over and dropped outside callbacks; and
    the process leaves with `os._exit`.
@@ -28,6 +29,7 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
@@ -35,7 +37,8 @@ from urllib.parse import unquote
 
 import pjsua2 as pj
 
-from lab.lines.sip import HUSH, LEG, RATES, SAY, TICK, TICKED, Link
+from lab.lines.sip import HUSH, LEG, SAY, STEP, TICK, TICKED, Link
+from lab.ports import LINE_RATES
 
 _FRAME_SECONDS = 0.02
 _LATE_MS = 10.0
@@ -52,6 +55,8 @@ _UNHEARD_TICKS = 25
 _TRANSACTION_MS = 4000
 """A peer that does not answer is given up after this, not after 32 s: everybody here is on this machine."""
 _MAX_CALLS = 4
+_LEGS_AT_ONCE, _SOCKETS_LIVE_ON = 20, 0.55
+"""PJSIP keeps the two sockets of a leg for half a second by the wall clock after its end, and aborts at 64."""
 _CODECS = {
     "pcmu": ("PCMU/8000/1", "PCMA/8000/1"),
     "pcma": ("PCMA/8000/1", "PCMU/8000/1"),
@@ -344,7 +349,7 @@ class _Worker:
 
     def __init__(self, link: Link, codec: str, port: int) -> None:
         self.link = link
-        self.rate = RATES[codec]
+        self.rate = LINE_RATES[codec]
         self.frame_bytes = int(self.rate * _FRAME_SECONDS) * 2
         self.silence = bytes(self.frame_bytes)
         self.legs: dict[int, _Leg] = {}
@@ -353,6 +358,7 @@ class _Worker:
         self._by_call_id: dict[str, _Leg] = {}
         self._unclaimed: list[tuple[str, dict[str, Any]]] = []
         """Messages of this tick whose call has not shown itself yet: its Call-ID and the signal."""
+        self.legs_over = 0
         self._quiet = self._left = 0
         self._log = _Log(self)
         self._pjsip = ctypes.CDLL(pj._pjsua2.__file__)
@@ -412,6 +418,7 @@ class _Worker:
 
     def _drop(self, leg: _Leg) -> None:
         del self.legs[leg.number]
+        self.legs_over += 1
         self._by_call_id.pop(leg.facts["sip_call_id"], None)
         leg.port = None  # the two hold each other
 
@@ -421,7 +428,7 @@ class _Worker:
         self.link.send(json.dumps(fields).encode())
 
     def _take_orders(self) -> None:
-        for packet in self.link.receive():
+        for packet in list(self.link.receive()):  # in lockstep nothing may happen before the STEP behind them
             if packet.startswith(b"{"):
                 self._obey(**json.loads(packet))
                 continue
@@ -541,8 +548,20 @@ def _listen(endpoint: Any, port: int) -> int:
     return int(endpoint.transportGetInfo(transport).localName.rpartition(":")[2])
 
 
+def _run_in_lockstep(worker: _Worker) -> None:
+    """One tick for each STEP of the parent (taking orders waits for it) until the worker has finished or the parent is gone."""
+    ended: deque[float] = deque(maxlen=_LEGS_AT_ONCE)
+    while not (worker.finished or worker.link.closed):
+        worker.link.send(STEP)
+        legs_over = worker.legs_over
+        worker.tick(late_ms=0.0)
+        ended.extend([time.monotonic()] * (worker.legs_over - legs_over))
+        if len(ended) == _LEGS_AT_ONCE:  # no call time passes while we hold our STEP back
+            time.sleep(max(0.0, ended[0] + _SOCKETS_LIVE_ON - time.monotonic()))
+
+
 def _run(worker: _Worker) -> None:
-    """Real time: one tick every 20 ms until the worker has finished. The only place that reads a clock."""
+    """Real time: one tick every 20 ms until the worker has finished."""
     due = time.monotonic()
     while not worker.finished:
         due += _FRAME_SECONDS
@@ -570,11 +589,12 @@ def _hurry() -> None:
 
 
 def main() -> None:
-    """`python -m lab.lines.softphone FD CODEC PORT`, FD being one end of a SEQPACKET pair. Never returns."""
-    fd, codec, port = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    link = Link(socket.socket(fileno=fd))
+    """`python -m lab.lines.softphone FD CODEC PORT real|lockstep`, FD being one end of a SEQPACKET pair. Never returns."""
+    fd, codec, port, lockstep = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "lockstep"
+    link = Link(socket.socket(fileno=fd), patience=None if lockstep else 0.0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _hurry()
+    if not lockstep:
+        _hurry()
     _MediaFrame.check()
     try:
         worker = _Worker(link, codec, port)
@@ -591,7 +611,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, leave)
     worker.tell(ready=worker.sip_port)
     gc.freeze()  # what start-up made is not looked through again between two ticks
-    _run(worker)
+    if lockstep:
+        _run_in_lockstep(worker)
+    _run(worker)  # after lockstep only when the parent is gone: then the far ends are told in real time
     worker.give_up()
     os._exit(0)
 

@@ -9,6 +9,7 @@ import pytest
 from lab import audio, events
 from lab.engines.scripted import ScriptedVoice
 from lab.floor import Manners
+from lab.lines.loop import SETTLE_TICKS
 from lab.pace import Pace
 from lab.ports import Stop, ToolCall, Turn
 
@@ -50,7 +51,7 @@ def test_the_opening_is_held_until_the_answer() -> None:
     script = Script(answers_after=3.0, hangs_up=6.0)
     talk = hold(bot("Hello, this is Robin."), script)
     (opening,) = talk.said("bot")
-    assert 0 <= opening.began - talk.answered <= 0.02
+    assert opening.began - talk.answered == pytest.approx(SETTLE_TICKS * audio.FRAME_SECONDS, abs=0.001)
     assert script.words == "Hello, this is Robin."
 
 
