@@ -14,9 +14,10 @@ from typing import Annotated
 
 import typer
 
-from callctl.commands import calls, lab, models, profile, result
+from callctl.commands import calls, lab, models, profile, result, scenario
 from callctl.commands.dial import dial
 from callctl.commands.doctor import doctor
+from callctl.commands.test import suite
 from callctl.plain import printable
 from lab.errors import ConfigErrors, LabError
 
@@ -32,11 +33,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(dial)
+app.command("test")(suite)
 app.command()(calls.show)
 app.command()(profile.init)
 app.command()(doctor)
 app.add_typer(calls.app, name="calls")
 app.add_typer(profile.app, name="profile")
+app.add_typer(scenario.app, name="scenario")
 app.add_typer(models.app, name="models")
 app.add_typer(lab.app, name="lab")
 app.add_typer(result.app, name="result")

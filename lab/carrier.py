@@ -50,15 +50,18 @@ class Carrier:
         ]
 
     async def serve(
-        self, phone: Softphone, pick_up: Callable[[Persona, IncomingCall], Coroutine[Any, Any, None]]
+        self, phone: Softphone, customer: Callable[[IncomingCall], Coroutine[Any, Any, None] | None]
     ) -> None:
-        """Connect what comes in on `phone` until it is closed; each call is held by `pick_up` in a task of its own."""
+        """Connect what comes in on `phone` until it is closed. customer: whoever takes this call; None for nobody.
+
+        Each call is held in a task of its own.
+        """
         async with asyncio.TaskGroup() as calls:
             while True:
                 call = await phone.incoming()
-                persona = self.who(call.to_number)
-                if persona is None:
+                taking = customer(call)
+                if taking is None:
                     call.line.hang_up(NOT_FOUND)
                 else:
                     call.line.ring()
-                    calls.create_task(pick_up(persona, call))
+                    calls.create_task(taking)

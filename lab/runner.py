@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,18 +18,20 @@ from typing import Any, Literal
 
 from lab import analysis, events, offload, record, store
 from lab.call import Call, Engines, Part
-from lab.carrier import Carrier
+from lab.caller import Caller
+from lab.carrier import NOT_FOUND, Carrier
 from lab.customers import Customer
 from lab.errors import InfrastructureError, LabError
 from lab.floor import Manners
 from lab.lines import loop as loop_line
-from lab.lines.sip import IncomingCall, Softphone
+from lab.lines.sip import IncomingCall, Lockstep, Softphone
 from lab.pace import Pace
 from lab.persona import Persona, PersonaVoice
 from lab.ports import LINE_RATES, Line, Responder
 from lab.profile import Profile, Resolved
 from lab.quiet import Guard
 from lab.result import CallResult
+from lab.scenario import Step
 from lab.shelf import SCRIPTED, Shelf
 
 Sink = Callable[[events.Event], None]
@@ -50,6 +52,10 @@ class Order:
     from_number: str
     variables: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
+    steps: tuple[Step, ...] = ()
+    """What the customer does, step by step; without them the number plan's persona answers."""
+    voice: PersonaVoice = field(default_factory=PersonaVoice)
+    """Of a customer who goes by steps."""
 
 
 @dataclass(slots=True)
@@ -58,6 +64,7 @@ class _Talk:
 
     order: Order
     folder: Path
+    emit: Sink
     customer: Customer | None = None
     task: asyncio.Task[None] | None = None
 
@@ -65,7 +72,8 @@ class _Talk:
 class Lab:
     """The telephone network and the engines. Use as an async context manager.
 
-    root: where call folders go. now, token: injected under `fixed`, where the same call must give the same log.
+    root: where call folders go. shelf: engines that outlive this network. now, token: injected where the same call must give the
+    same log.
     """
 
     def __init__(
@@ -75,15 +83,17 @@ class Lab:
         *,
         pace: Pace | None = None,
         carried: Carried = "sip",
+        shelf: Shelf | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
         token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self.carrier, self.root, self.carried = carrier, root, carried
         self.pace = pace or Pace()
-        self.shelf = Shelf(self.pace)
+        self.shelf = shelf or Shelf(self.pace)
         self._now = now
         self._token = token
         self._phones: dict[str, tuple[Softphone, Softphone]] = {}
+        self._lockstep: Lockstep | None = None
         self._talks: dict[str, _Talk] = {}
         self._calls: dict[str, Call] = {}
         self._interrupted = asyncio.Event()
@@ -121,7 +131,7 @@ class Lab:
 
             recorder.text(record.PROFILE, profile.to_yaml())
             emit(started)
-            talk = self._talks[session] = _Talk(order, recorder.folder)
+            talk = self._talks[session] = _Talk(order, recorder.folder, emit)
             try:
                 guard = Guard()
                 await self._hold(session, order, talk, recorder, emit)
@@ -178,12 +188,12 @@ class Lab:
             yield bot.place(uri, from_number=order.from_number, headers={SESSION_HEADER: session})
         else:
             ours, theirs = loop_line.pair(codec)
-            persona = self.carrier.who(order.to_number)
-            if persona is None:
-                theirs.hang_up(404)
+            taking = self._customer(talk, theirs)
+            if taking is None:
+                theirs.hang_up(NOT_FOUND)
             else:
                 theirs.ring()
-                talk.task = asyncio.ensure_future(self._answer(talk, persona, theirs))
+                talk.task = asyncio.ensure_future(taking)
             yield ours
 
     async def _network(self, codec: Any) -> tuple[Softphone, Softphone]:
@@ -192,8 +202,10 @@ class Lab:
         if known is None or not all(phone.alive for phone in known):
             for phone in known or ():
                 await phone.close()
+            if self._lockstep is None and self.pace.name != "real":
+                self._lockstep = await self._stack.enter_async_context(Lockstep())
             bot, network = await asyncio.gather(
-                Softphone.start(name="bot", codec=codec), Softphone.start(name="network", codec=codec)
+                *(Softphone.start(name=name, codec=codec, lockstep=self._lockstep) for name in ("bot", "network"))
             )
             known = self._phones[codec] = (bot, network)
             serving = asyncio.ensure_future(self.carrier.serve(network, self._pick_up))
@@ -204,12 +216,36 @@ class Lab:
 
     # -- the customer --------------------------------------------------------------------------------------------------
 
-    async def _pick_up(self, persona: Persona, call: IncomingCall) -> None:
+    def _pick_up(self, call: IncomingCall) -> Coroutine[Any, Any, None] | None:
+        """Who takes a call that came in over SIP; one that is none of ours is taken without a record."""
         talk = self._talks.get(call.headers.get(SESSION_HEADER, ""))
-        if talk is None:  # a softphone of somebody else
-            talk = _Talk(Order(_NOBODY, call.to_number, call.from_number), self.root)
-        talk.task = asyncio.ensure_future(self._answer(talk, persona, call.line))
-        await talk.task
+        if talk is None:
+            order = Order(_NOBODY, call.to_number, call.from_number)
+            talk = _Talk(order, self.root, lambda event: None)
+        taking = self._customer(talk, call.line)
+        if taking is not None:
+            talk.task = asyncio.ensure_future(taking)
+            return _until(talk.task)
+        return None
+
+    def _customer(self, talk: _Talk, line: Line) -> Coroutine[Any, Any, None] | None:
+        """The called side of this call; None when nobody has that number."""
+        order = talk.order
+        if order.steps:
+            profile = order.profile.profile
+            tones = profile.stt.model == SCRIPTED
+            voice = order.voice.model_copy(update={"voice": SCRIPTED}) if tones else order.voice
+            return Caller(
+                order.steps,
+                line,
+                self.shelf.voice(voice),
+                self.shelf.detector("customer", tones=profile.tts.voice == SCRIPTED),
+                self.pace,
+                emit=talk.emit,
+                seed=order.seed,
+            ).run()
+        persona = self.carrier.who(order.to_number)
+        return self._answer(talk, persona, line) if persona else None
 
     async def _answer(self, talk: _Talk, persona: Persona, line: Line) -> None:
         customer = talk.customer = Customer(persona, talk.order.seed)
@@ -306,7 +342,8 @@ class Lab:
             await _end(stopped)
 
     def _started(self, session: str, order: Order, rate: int) -> events.Started:
-        profile, persona = order.profile.profile, self.carrier.who(order.to_number)
+        profile = order.profile.profile
+        persona = None if order.steps else self.carrier.who(order.to_number)
         return events.Started(
             at=0.0,
             session_id=session,
@@ -360,6 +397,10 @@ _NOBODY = Resolved(Profile(name="nobody", prompt="-", opening_message="-"), ())
 def _write(log: Any, event: events.Event) -> None:
     log.write(events.to_line(event) + "\n")
     log.flush()
+
+
+async def _until(task: asyncio.Future[None]) -> None:
+    await task
 
 
 async def _end(task: asyncio.Future[Any]) -> None:

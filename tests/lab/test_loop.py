@@ -229,7 +229,17 @@ def test_what_is_missing_fades_out_and_is_counted() -> None:
     assert set(levels[FADE + 1 : -1]) == {-120.0}
     assert levels[-1] == pytest.approx(levels[0], abs=0.1)
     assert callee.facts()["rtp"]["lost"] == callee.facts()["jitter_buffer"]["empty_frames"] == 10
-    assert caller.facts()["rtp"]["lost"] == caller.facts()["jitter_buffer"]["empty_frames"] == 0
+    assert caller.facts()["rtp"]["lost"] == caller.facts()["jitter_buffer"]["empty_frames"] == 10
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_whichever_end_spoils_the_line_loses_both_ways(end: int) -> None:
+    ends = pair()
+    caller, callee = ends
+    talk(caller, callee, at({0: callee.answer, 10: lambda: ends[end].spoil(0.2), 310: caller.hang_up}))
+    lost = [line.facts()["rtp"]["lost"] for line in ends]
+    assert all(40 < count < 80 for count in lost)
+    assert lost[0] != lost[1]
 
 
 def test_facts() -> None:
