@@ -4,7 +4,7 @@
 .SILENT:
 .SHELLFLAGS = -ec
 .DEFAULT_GOAL = help
-.PHONY: help setup models call test prove lint accept-a
+.PHONY: help setup models call test prove lint accept-a accept-b
 
 bin = .venv/bin
 ready = .venv/.ready
@@ -44,6 +44,9 @@ lint: $(ready) ## ruff, mypy --strict, import-linter
 
 accept-a: models ## measure what the first call promises
 	$(call timed,accept-a,$(bin)/python -m tests.accept.a)
+
+accept-b: models ## measure what calls in memory, scenarios and cassettes promise
+	$(call timed,accept-b,$(bin)/python -m tests.accept.b)
 
 models: $(ready) ## fetch the default models (1.4 GB, once)
 	$(bin)/callctl models pull >/dev/null

@@ -99,6 +99,8 @@ class _Line:
     answers: int | None
     after: int
     """Their last voiced frame before it."""
+    maker: asyncio.Task[None] | None
+    """The reply that is still adding to it."""
     complete: bool = False
     cut: bool = False
     began: int | None = None
@@ -196,6 +198,10 @@ class Call:
             self.line.hush()
             self.line.hang_up()
 
+    def fail(self, error: BaseException) -> None:
+        """Something this side depends on broke: end the call as an error."""
+        self._failure = self._failure or error
+
     @property
     def at(self) -> float:
         return self._tick * audio.FRAME_SECONDS
@@ -284,14 +290,12 @@ class Call:
                 self._hear(ended)
             case TurnEnded(_, ended):
                 self._end_turn(ended)
-            case ThrownIn():
+            case ThrownIn(_, ended):
                 self._theirs.said = True
-                self._emit(
-                    events.Ignored(at=self.at, turn=self._theirs.turn, text="", why="spoken over the other side")
-                )
+                self._keep(asyncio.ensure_future(self._ignore(self._theirs, ended)))
             case Yield():
                 self._yield()
-            case AskAgain(attempt, silence):
+            case AskAgain(attempt, silence) if not self._closing:
                 self._emit(events.ReEngaged(at=self.at, attempt=attempt, silence=silence))
                 self._start_reply(self._say(self.part.ask_again[attempt - 1], answers=None))
             case DeadAir():
@@ -302,9 +306,22 @@ class Call:
         self._emit(events.Stage(at=self.at, turn=self._theirs.turn, stage="endpointing", took=round(waited, 3)))
         if self._opening and self._busy:  # they spoke before our opening was ready: it will be the answer
             self._theirs.note = self._keep(asyncio.ensure_future(self._note(self._theirs, ended)))
-        else:
+            return
+        line = self._line
+        if line is None or line.cut:
             self._cancel_reply()
             self._start_reply(self._answer(self._theirs, ended))
+            return
+        # we never gave way, so we finish first; what they said last is what gets an answer
+        if self._reply is not None and self._reply is not line.maker:
+            self._reply.cancel()
+        self._theirs.note = self._keep(asyncio.ensure_future(self._note(self._theirs, ended)))
+        self._start_reply(self._answer(self._theirs, ended, after=line))
+
+    async def _ignore(self, theirs: _Theirs, ended: int) -> None:
+        """A word thrown in: it is logged with what it was, and gets no answer."""
+        text = (await asyncio.shield(self._hear(ended))).strip() if theirs is self._theirs else ""
+        self._emit(events.Ignored(at=self.at, turn=theirs.turn, text=text, why="spoken over the other side"))
 
     def _yield(self) -> None:
         line = self._line
@@ -369,10 +386,13 @@ class Call:
 
     # -- answering -----------------------------------------------------------------------------------------------------
 
-    async def _answer(self, theirs: _Theirs, ended: int) -> None:
-        text = await self._note(theirs, ended)
+    async def _answer(self, theirs: _Theirs, ended: int, *, after: _Line | None = None) -> None:
+        text = await (asyncio.shield(theirs.note) if theirs.note else self._note(theirs, ended))
         if not text:
             return
+        if after is not None and after.maker is not None:
+            await asyncio.wait([after.maker])
+            await self._floor_free.wait()
         if self._closing and len(text.split()) <= LAST_WORD_WORDS:
             self.hang_up(self._closing)
             return
@@ -427,7 +447,7 @@ class Call:
             # until they are silent, and a line of ours that was cut is confirmed by the line a frame or two later
             await self._floor_free.wait()
             self._floor_free.clear()
-            line = self._line = _Line(self._next_turn(), answers, self._floor.spoke[1])
+            line = self._line = _Line(self._next_turn(), answers, self._floor.spoke[1], asyncio.current_task())
             self._playout.begin()
             pause = b""
         else:
@@ -443,9 +463,10 @@ class Call:
 
     def _cancel_reply(self) -> None:
         self._opening = False
-        if self._reply is not None:
-            self._reply.cancel()
-            self._reply = None
+        for task in (self._reply, self._line.maker if self._line else None):
+            if task is not None:
+                task.cancel()
+        self._reply = None
 
     def _cancel_note(self) -> None:
         if self._theirs.note is not None:
@@ -558,25 +579,30 @@ class Call:
         if self._line is not None:
             self._line.cut = self._line.cut or not (self._line.complete and self._playout.empty)
             self._line_out(self._line)
+        end = end or Signal("ended", by="here", reason="no answer to our BYE")
+        cause = self._why(end)
         if self._answered is not None and not self._theirs.said and self._failure is None:
             try:
                 await self._note(self._theirs, self._floor.spoke[1])
-            except LabError as error:
+            except Exception as error:  # noqa: BLE001 - whatever an engine does, the call's end is logged
                 self._failure = error
-        end = end or Signal("ended", by="here", reason="no answer to our BYE")
-        cause = "line_lost" if end.kind == "lost" else self._cause or self._why_they_ended(end)
-        self._emit(
-            events.Ended(at=self.at, cause=cause, by=end.by, code=end.code, reason=end.reason, detail=self._detail())
-        )
+        detail = str(self._failure) if self._failure is not None else ""
+        self._emit(events.Ended(at=self.at, cause=cause, by=end.by, code=end.code, reason=end.reason, detail=detail))
         self._emit(events.LineFacts(at=self.at, facts=dict(self.line.facts())))
 
-    def _why_they_ended(self, end: Signal) -> str:
-        if self._answered is not None:
+    def _why(self, end: Signal) -> str:
+        """The end's cause. When both sides hang up at once, it is whoever the signalling says."""
+        if end.kind == "lost":
+            return "line_lost"
+        if self._failure is not None:
+            return "error"
+        if self._answered is not None and end.by == "there":
             return "hung_up"
+        if self._cause is not None:
+            return self._cause
+        if self._answered is not None:
+            return "line_lost"
         return {408: "no_answer", 480: "no_answer", 486: "rejected", 603: "rejected"}.get(end.code, "sip_error")
-
-    def _detail(self) -> str:
-        return str(self._failure) if self._failure is not None else ""
 
     # -- tasks ---------------------------------------------------------------------------------------------------------
 
@@ -587,12 +613,12 @@ class Call:
 
     def _on_task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and self._failure is None:
-            self._failure = error
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
 
     def _check_loaded(self, loading: asyncio.Future[Any]) -> None:
-        if not loading.cancelled() and (error := loading.exception()) is not None and self._failure is None:
-            self._failure = error
+        if not loading.cancelled() and (error := loading.exception()) is not None:
+            self.fail(error)
 
 
 def _where(error: BaseException) -> str:

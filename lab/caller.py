@@ -188,7 +188,8 @@ class Caller:
             self._began = self._frame if self._began < 0 else self._began
             self._ended = self._frame
         if tick.played >= self._said:
-            self._spoke_until = self._frame
+            if isinstance(self._steps[self._step].action, Say):
+                self._spoke_until = self._frame
             self._over()
 
     def _over(self) -> None:
@@ -196,7 +197,7 @@ class Caller:
         self._acting = False
         self._step += 1
         self._waits_from = self._frame
-        self._bot.onset = None
+        self._bot.onset, self._bot.run = None, 0
 
     def _leave_off(self) -> None:
         """The call has ended: log the step it was at, unless its moment had not come."""

@@ -188,6 +188,10 @@ class Line(Protocol):
         """Throw away what is queued and not yet played."""
         ...
 
+    def spoil(self, loss: float) -> None:
+        """From now on lose this share, 0 to 1, of the packets in both directions. 0 ends it; may come before the answer."""
+        ...
+
     def ring(self) -> None:
         """Called side: 180."""
         ...

@@ -63,8 +63,10 @@ class _Talk:
     """A call under way, as the customer's side finds it."""
 
     order: Order
-    folder: Path
     emit: Sink
+    folder: Path | None = None
+    """None for a call of somebody else, which leaves no record."""
+    call: Call | None = None
     customer: Customer | None = None
     task: asyncio.Task[None] | None = None
 
@@ -131,13 +133,13 @@ class Lab:
 
             recorder.text(record.PROFILE, profile.to_yaml())
             emit(started)
-            talk = self._talks[session] = _Talk(order, recorder.folder, emit)
+            talk = self._talks[session] = _Talk(order, emit, recorder.folder)
             try:
                 guard = Guard()
                 await self._hold(session, order, talk, recorder, emit)
                 emit(events.Measured(at=recorder.log[-1].at, doubts=self._doubts(guard)))
                 await self._analyse(profile, recorder.log, emit)
-            except LabError as error:
+            except Exception as error:
                 self._give_up(error, recorder)
                 raise
             finally:
@@ -151,7 +153,7 @@ class Lab:
         alone = len(self._calls) <= 1
         return guard.doubts() + ([] if alone else ["other calls ran in this process"])
 
-    def _give_up(self, error: LabError, recorder: record.Recorder) -> None:
+    def _give_up(self, error: Exception, recorder: record.Recorder) -> None:
         """What could not be carried or kept has a result too, as far as the disk lets us."""
         log = recorder.log
         with suppress(LabError):
@@ -167,7 +169,7 @@ class Lab:
             emit(events.Unresolved(at=0.0, name=name))
         async with self._line(session, order, talk) as line:
             call = Call(bot_part(profile), line, self._bot_engines(profile), self.pace, emit=emit, tap=recorder.tick)
-            self._calls[session] = call
+            self._calls[session] = talk.call = call
             try:
                 if self._interrupted.is_set():
                     call.hang_up("interrupted")
@@ -204,15 +206,16 @@ class Lab:
                 await phone.close()
             if self._lockstep is None and self.pace.name != "real":
                 self._lockstep = await self._stack.enter_async_context(Lockstep())
-            bot, network = await asyncio.gather(
-                *(Softphone.start(name=name, codec=codec, lockstep=self._lockstep) for name in ("bot", "network"))
-            )
+            bot, network = await asyncio.gather(self._phone("bot", codec), self._phone("network", codec))
             known = self._phones[codec] = (bot, network)
             serving = asyncio.ensure_future(self.carrier.serve(network, self._pick_up))
             self._stack.push_async_callback(_end, serving)
-            for phone in known:
-                self._stack.push_async_callback(phone.close)
         return known
+
+    async def _phone(self, name: str, codec: Any) -> Softphone:
+        phone = await Softphone.start(name=name, codec=codec, lockstep=self._lockstep)
+        self._stack.push_async_callback(phone.close)
+        return phone
 
     # -- the customer --------------------------------------------------------------------------------------------------
 
@@ -221,7 +224,7 @@ class Lab:
         talk = self._talks.get(call.headers.get(SESSION_HEADER, ""))
         if talk is None:
             order = Order(_NOBODY, call.to_number, call.from_number)
-            talk = _Talk(order, self.root, lambda event: None)
+            talk = _Talk(order, lambda event: None)
         taking = self._customer(talk, call.line)
         if taking is not None:
             talk.task = asyncio.ensure_future(taking)
@@ -249,14 +252,23 @@ class Lab:
 
     async def _answer(self, talk: _Talk, persona: Persona, line: Line) -> None:
         customer = talk.customer = Customer(persona, talk.order.seed)
-        with (talk.folder / CUSTOMER_LOG).open("a", encoding="utf-8") as log:
-            await Call(
-                customer.part(),
-                line,
-                self._customer_engines(customer, talk.order.profile.profile),
-                self.pace,
-                emit=lambda event: _write(log, event),
-            ).run()
+        log = (talk.folder / CUSTOMER_LOG).open("a", encoding="utf-8") if talk.folder else None
+
+        def emit(event: events.Event) -> None:
+            if log is not None:
+                log.write(events.to_line(event) + "\n")
+                log.flush()
+            match event:
+                case events.Fault(what=what) | events.Ended(cause="line_lost", reason=what) if talk.call is not None:
+                    talk.call.fail(InfrastructureError(f"the customer's side failed: {what}"))
+
+        engines = self._customer_engines(customer, talk.order.profile.profile)
+        try:
+            await Call(customer.part(), line, engines, self.pace, emit=emit).run()
+        finally:
+            line.hang_up()
+            if log is not None:
+                log.close()
 
     async def _let_customer_finish(self, talk: _Talk) -> None:
         if talk.task is not None:
@@ -265,6 +277,16 @@ class Lab:
             await _end(talk.task)
 
     # -- engines -------------------------------------------------------------------------------------------------------
+
+    async def prepare(self, order: Order) -> None:
+        """Load what the call will compute with, so that none of it falls into the call. Raises what loading raises."""
+        profile = order.profile.profile
+        bot = self._bot_engines(profile)
+        await asyncio.gather(bot.voice, bot.recognizer, bot.responder)
+        persona = None if order.steps else self.carrier.who(order.to_number)
+        if persona:
+            customer = self._customer_engines(Customer(persona, order.seed), profile)
+            await asyncio.gather(customer.voice, customer.recognizer)
 
     def _bot_engines(self, profile: Profile) -> Engines:
         shelf = self.shelf
@@ -394,13 +416,9 @@ def _responder(customer: Customer) -> Responder:
 _NOBODY = Resolved(Profile(name="nobody", prompt="-", opening_message="-"), ())
 
 
-def _write(log: Any, event: events.Event) -> None:
-    log.write(events.to_line(event) + "\n")
-    log.flush()
-
-
 async def _until(task: asyncio.Future[None]) -> None:
-    await task
+    """Wait; what the task raises is for the call it belongs to."""
+    await asyncio.wait([task])
 
 
 async def _end(task: asyncio.Future[Any]) -> None:

@@ -8,6 +8,7 @@ the run's own, `recordings/runs/<run>/<scenario>/`, beside `run.json`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from lab import checks, scenario, template
+from lab import checks, events, scenario, template
 from lab.carrier import Carrier
 from lab.cassette import Cassette, Take
 from lab.engines.cassette import Playback, Recording
@@ -61,7 +62,10 @@ class Case:
     @property
     def cassette(self) -> Path:
         """Where its calls are recorded: one file beside the folder of the suite."""
-        return self.path.parent.with_suffix(".cassette")
+        folder = self.path.parent
+        if folder.name in ("", ".."):
+            folder = folder.resolve()
+        return folder.with_name(f"{folder.name}.cassette")
 
 
 @dataclass(slots=True)
@@ -76,9 +80,12 @@ class Outcome:
     exit_code: int = 0
     duration: float = 0.0
     took: float = 0.0
-    analysis: float = 0.0
     load: float = 0.0
+    """Of `took`: until the models were there."""
+    analysis: float = 0.0
+    """Of `took`, at pace fast: after the calls."""
     reliable: bool | None = None
+    """Whether latencies may be believed; None where they were not measured."""
     folders: list[str] = field(default_factory=list)
     take: Take | None = None
 
@@ -89,7 +96,7 @@ def find(paths: Iterable[Path], *, words: str = "", tag: str = "") -> list[Case]
     for path in paths:
         if not path.exists():
             problems.append(ConfigError("there is no such scenario file or folder", where=str(path)))
-        files = sorted(path.rglob("*.yaml")) if path.is_dir() else [path] if path.exists() else []
+        files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path] if path.exists() else []
         for file in files:
             name = str(file.relative_to(path).with_suffix("")) if path.is_dir() else file.stem
             try:
@@ -166,6 +173,9 @@ def _one(
         moment = (lambda: LIFE_BEGAN) if same else (lambda: datetime.now(UTC).astimezone())
         token = _token(case.name, number, how.carried)
         async with Lab(carrier, root, pace=pace, carried=how.carried, shelf=shelf, now=moment, token=token) as lab:
+            began = time.monotonic()
+            await lab.prepare(order)
+            outcome.load += time.monotonic() - began
             return await lab.dial(order, log.append), log
 
     try:
@@ -178,7 +188,9 @@ def _one(
     result = document.model_dump(by_alias=True)
     figures = result["callctl"]["metrics"]
     outcome.duration = round(outcome.duration + result["call_duration_seconds"], 3)
-    outcome.reliable = figures["measurement"]["reliable"]
+    if not same:
+        outcome.analysis += sum(event.took for event in log if isinstance(event, events.Analysed))
+        outcome.reliable = figures["measurement"]["reliable"]
     outcome.folders.append(str(root / document.session_id))
     verdict = checks.verdict(story, log, result)
     for failure in verdict.failures:
@@ -286,6 +298,8 @@ def document(run_id: str, outcomes: Sequence[Outcome], seconds: float) -> dict[s
         "errors": count("error"),
         "seconds": round(seconds, 3),
         "call_seconds": round(sum(outcome.duration for outcome in outcomes), 3),
+        "load_seconds": round(sum(outcome.load for outcome in outcomes), 3),
+        "analysis_seconds": round(sum(outcome.analysis for outcome in outcomes), 3),
         "scenarios": [
             {
                 "name": outcome.name,
@@ -294,6 +308,8 @@ def document(run_id: str, outcomes: Sequence[Outcome], seconds: float) -> dict[s
                 "failures": outcome.failures,
                 "duration": outcome.duration,
                 "took": outcome.took,
+                "load": round(outcome.load, 3),
+                "analysis": round(outcome.analysis, 3),
                 "reliable": outcome.reliable,
                 "folders": outcome.folders,
             }
@@ -331,7 +347,8 @@ def junit(run_id: str, outcomes: Sequence[Outcome]) -> bytes:
     )
     for outcome in outcomes:
         folder, _, name = outcome.name.rpartition("/")
-        case = ElementTree.SubElement(suite, "testcase", classname=folder, name=name, time=f"{outcome.took:.3f}")
+        names = {"classname": _legal(folder), "name": _legal(name)}
+        case = ElementTree.SubElement(suite, "testcase", names, time=f"{outcome.took:.3f}")
         tag = {"failed": "failure", "error": "error"}.get(outcome.verdict)
         if tag:
             lines = [sentence(failure) for failure in outcome.failures]
@@ -343,5 +360,8 @@ def junit(run_id: str, outcomes: Sequence[Outcome]) -> bytes:
 
 
 def _legal(text: str) -> str:
-    """Without the control characters that XML forbids."""
-    return "".join(c for c in text if c in "\t\n\r" or ord(c) >= 0x20)
+    """Without the characters that XML forbids: control characters, lone surrogates."""
+    return _FORBIDDEN.sub("", text)
+
+
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

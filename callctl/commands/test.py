@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lab.suite import Case, How, Outcome
 
 DEFAULT = Path("tests/scenarios")
+_APART = {"load_seconds": "loading models", "analysis_seconds": "analysis"}
 
 
 def suite(
@@ -169,7 +170,9 @@ def _told(outcome: Outcome, out: Any) -> Outcome:
 def _summary(found: dict[str, Any], root: Path) -> str:
     parts = [f"{found['passed']} passed", f"{found['failed']} failed", f"{found['errors']} errors"]
     ratio = found["call_seconds"] / found["seconds"] if found["seconds"] else 0.0
-    return f"{', '.join(parts)}: {found['call_seconds']:.1f} s of calls in {found['seconds']:.1f} s ({ratio:.1f} x); {root}/"
+    apart = [f"{found[key]:.1f} s {what}" for key, what in _APART.items() if found[key] >= 0.1]
+    times = f"{found['call_seconds']:.1f} s of calls in {found['seconds']:.1f} s ({ratio:.1f} x)"
+    return f"{', '.join(parts)}; {times}{', of that ' + ' and '.join(apart) if apart else ''}\n{root}/"
 
 
 def _write_junit(path: Path, content: bytes) -> None:

@@ -109,11 +109,11 @@ class LoopLine:
         self._queue.clear()
 
     def spoil(self, loss: float) -> None:
-        """From now on lose this share, 0 to 1, of the packets that this end sends.
+        """From now on lose this share, 0 to 1, of the packets in both directions, whichever end says so.
 
         Which ones depends on the pair's seed and their place in the call: more loss takes the same ones, and others.
         """
-        self._loss = loss
+        self._loss = self._peer._loss = loss
 
     def ring(self) -> None:
         for end in (self, self._peer):

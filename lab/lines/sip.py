@@ -6,7 +6,7 @@ Refuses to know: PJSIP (lines/softphone.py does), what is said on a call.
 The socket is a SEQPACKET pair, so packets keep their order and borders, and either side sees the other one die as end of
 file. Packets that begin with `{` are JSON; the others open with a one-byte kind and the leg's number:
 
-    parent -> worker   {"do": "place", "leg": 1, …}   ring, answer, hang_up, quit     SAY + pcm     HUSH
+    parent -> worker   {"do": "place", "leg": 1, …}   ring, answer, hang_up, spoil, quit   SAY + pcm   HUSH
     worker -> parent   {"leg": 1, "signal": {…}}      facts, incoming, ready, fault   TICK + frame heard + frame spoken
 
 The parent numbers the legs it places 1, 3, 5…; the worker numbers those that come in 2, 4, 6…
@@ -134,6 +134,13 @@ class SipLine:
     def hush(self) -> None:
         """Throw away what is queued and not yet played."""
         self._phone._send(LEG.pack(HUSH, self._leg))
+
+    def spoil(self, loss: float) -> None:
+        """From now on lose this share, 0 to 1, of the packets in both directions; the far end notices, too.
+
+        In lockstep which ones depends on their place in the call, and on which of the softphone's calls it is.
+        """
+        self._phone._order("spoil", self._leg, loss=loss)
 
     def ring(self) -> None:
         """Called side: 180."""

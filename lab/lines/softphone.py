@@ -13,7 +13,9 @@ How this works:
    the process leaves with `os._exit`.
 3. A leg sends one packet per tick, from the INVITE to the tick that carries `ended`. That one comes a tick later than the
    end itself: the last messages (200 to a BYE, ACK to a refusal) belong to the call.
-4. When the parent is gone, or on SIGTERM, all legs are hung up and the ticks go on until the far ends know.
+4. Lost packets are lost by PJSIP's media transport, told before each tick to lose all or none: its own share is drawn from
+   a source that everything else in PJSIP draws from too, and is a percent too high.
+5. When the parent is gone, or on SIGTERM, all legs are hung up and the ticks go on until the far ends know.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import gc
 import itertools
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -63,6 +66,8 @@ _CODECS = {
     "g722": ("G722/16000/1", "PCMU/8000/1", "PCMA/8000/1"),
 }
 _ADDRESS_IN_USE = 120098
+_OPERATIONS_OF = "2.15.1"
+"""The PJSIP whose media transports have their operations where `_Transport` looks for them."""
 _FIRST_RTP_PORT, _RTP_PORTS, _RTP_RANGES = 10_000, 40, 550
 
 _MESSAGE = re.compile(r"(TX|RX) \d+ bytes (?:Request|Response) msg [^\n]*\n(.*?)(?:\n--end msg--|\Z)", re.DOTALL)
@@ -106,6 +111,36 @@ class _MediaFrame(ctypes.Structure):
         frame.buf, frame.size = pj.ByteVector(pcm), len(pcm)
         if cls.pcm(frame) != pcm:
             raise RuntimeError("pjsua2 lays frames out differently: install pjsua2-python==2.15.1.post1")
+
+
+class _Transport(ctypes.Structure):
+    """pjmedia_transport, as far as it takes to lose packets on it"""
+
+    _fields_ = (
+        ("name", ctypes.c_char * 32),
+        ("type", ctypes.c_int),
+        ("op", ctypes.POINTER(ctypes.c_void_p)),
+        ("user_data", ctypes.c_void_p),
+    )
+    _UDP, _SIMULATE_LOST = 0, 10
+    _operation = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_uint)
+
+    def lose(self, direction: int, percent: int) -> None:
+        self._operation(self.op[self._SIMULATE_LOST])(ctypes.addressof(self), direction, percent)
+
+    @classmethod
+    def of(cls, pjsip: ctypes.CDLL, stream: int) -> _Transport:
+        transport = cls.from_address(pjsip.pjmedia_stream_get_transport(stream))
+        if transport.type != cls._UDP:
+            raise RuntimeError(f"media transport of type {transport.type} where UDP was due: it cannot lose packets")
+        return transport
+
+    @staticmethod
+    def check(version: str) -> None:
+        if version != _OPERATIONS_OF:
+            raise RuntimeError(
+                f"PJSIP {version} may order its operations differently: install pjsua2-python==2.15.1.post1"
+            )
 
 
 def _reported(callback: Callable[..., None]) -> Callable[..., None]:
@@ -180,6 +215,10 @@ class _Leg(pj.Call):  # type: ignore[misc]
         """The `ended` signal, once the call is over."""
         self.facts: dict[str, Any] = {"sip_call_id": "", "codec": ""}
         self.worst_ms, self.late_ticks = 0.0, 0
+        self.loss = 0.0
+        self.transport: _Transport | None = None
+        """Of RTP; there while there is a stream."""
+        self._chance = random.Random(number)
 
     # -- orders, from the tick
 
@@ -211,6 +250,12 @@ class _Leg(pj.Call):  # type: ignore[misc]
     def hush(self) -> None:
         self.dropped += len(self.queue) // 2
         self.queue.clear()
+
+    def lose(self) -> None:
+        """Decide which of this tick's packets get lost. Drawn with and without loss: more takes the same ones, and others."""
+        if self.transport:
+            for direction in (pj.PJMEDIA_DIR_ENCODING, pj.PJMEDIA_DIR_DECODING):
+                self.transport.lose(direction, 100 if self._chance.random() < self.loss else 0)
 
     def finish(self, code: int, reason: str) -> None:
         if not self.end:
@@ -289,8 +334,13 @@ class _Leg(pj.Call):  # type: ignore[misc]
             return
 
     @_reported
+    def onStreamCreated(self, prm: Any) -> None:  # noqa: N802
+        self.transport = _Transport.of(self.worker.pjsip, int(prm.stream))
+        self.lose()  # this tick's packets are still to come
+
+    @_reported
     def onStreamDestroyed(self, prm: Any) -> None:  # noqa: N802
-        self.live = False
+        self.live, self.transport = False, None
         stat = self.getStreamStat(prm.streamIdx)  # the last moment there is one
         rtcp, jitter_buffer = stat.rtcp, stat.jbuf
         self.facts["rtp"] = {
@@ -361,19 +411,22 @@ class _Worker:
         self.legs_over = 0
         self._quiet = self._left = 0
         self._log = _Log(self)
-        self._pjsip = ctypes.CDLL(pj._pjsua2.__file__)
-        self._pjsip.pj_log_set_level(0)
+        self.pjsip = ctypes.CDLL(pj._pjsua2.__file__)
+        self.pjsip.pj_log_set_level(0)
         self.endpoint = _endpoint(self._log, self.rate)
-        self._pjsip.pjsip_tsx_set_timers(0, 0, 0, _TRANSACTION_MS)
+        _Transport.check(self.endpoint.libVersion().full)
+        self.pjsip.pjsip_tsx_set_timers(0, 0, 0, _TRANSACTION_MS)
         self.sip_port = _listen(self.endpoint, port)
         self.endpoint.libStart()
         for known in self.endpoint.codecEnum2():
             self.endpoint.codecSetPriority(known.codecId, 0)
         for rank, name in enumerate(_CODECS[codec]):
             self.endpoint.codecSetPriority(name, 255 - rank)
-        self._pjsip.pjsua_set_no_snd_dev.restype = ctypes.c_void_p
-        self._pjsip.pjmedia_port_get_frame.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
-        self._bridge = self._pjsip.pjsua_set_no_snd_dev()
+        self.pjsip.pjsua_set_no_snd_dev.restype = ctypes.c_void_p
+        self.pjsip.pjmedia_stream_get_transport.restype = ctypes.c_void_p
+        self.pjsip.pjmedia_stream_get_transport.argtypes = [ctypes.c_void_p]
+        self.pjsip.pjmedia_port_get_frame.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+        self._bridge = self.pjsip.pjsua_set_no_snd_dev()
         self._mixed = ctypes.create_string_buffer(self.frame_bytes)
         self._frame = _Frame()
         self.account = _Account(self)
@@ -394,11 +447,13 @@ class _Worker:
         """20 ms: orders in, SIP and RTP in, one frame through the bridge, one packet per leg out."""
         over = [leg for leg in self.legs.values() if leg.end]
         self._take_orders()
+        for leg in self.legs.values():
+            leg.lose()
         while self.endpoint.libHandleEvents(0) > 0:
             pass
         self._frame.type, self._frame.size = pj.PJMEDIA_FRAME_TYPE_AUDIO, self.frame_bytes
         self._frame.buf = ctypes.addressof(self._mixed)
-        self._pjsip.pjmedia_port_get_frame(self._bridge, ctypes.byref(self._frame))
+        self.pjsip.pjmedia_port_get_frame(self._bridge, ctypes.byref(self._frame))
         for leg in self.legs.values():
             leg.emit(late_ms, last=leg in over)
         for leg in over:
@@ -446,7 +501,7 @@ class _Worker:
             with self._failing(leg):
                 leg.hang_up_when_due()
 
-    def _obey(self, do: str, leg: int, code: int = 0, **call: Any) -> None:
+    def _obey(self, do: str, leg: int, code: int = 0, loss: float = 0.0, **call: Any) -> None:
         if do == "quit":
             self.leaving = True
         elif do == "place":
@@ -457,6 +512,8 @@ class _Worker:
             with self._failing(self.legs[leg]):
                 if do == "hang_up":
                     self.legs[leg].ending = code
+                elif do == "spoil":
+                    self.legs[leg].loss = loss
                 else:
                     self.legs[leg].answer(_operation({"ring": 180, "answer": 200}[do]))
 

@@ -149,6 +149,20 @@ def test_a_sentence_spoken_over_a_bot_that_is_never_stopped_is_kept() -> None:
     assert remark in [e.text for e in talk.said("customer")]
 
 
+def test_a_bot_that_is_never_stopped_finishes_its_line_and_then_answers() -> None:
+    def answer(heard: str) -> list[str]:
+        return ["Well, ", "so it is. ", *(f"{word} " for word in LONG.split())] if "tell" in heard else ["I see."]
+
+    costs = {"stt": 0.1, "llm_first": 0.2, "llm": 0.4, "tts": 0.05}  # the line is written slower than it is spoken
+    robin = bot("Hello.", answer, manners=Manners(barge_in=None))
+    script = Script({2.0: "Please tell me", 5.0: "I cannot come tomorrow", 7.5: "Or not so early"}, hangs_up=40.0)
+    talk = hold(robin, script, pace=Pace("fixed", costs))
+    assert talk.lines[:3] == [("bot", "Hello."), ("customer", "Please tell me"), ("bot", f"Well, so it is. {LONG}")]
+    assert talk.lines[-1] == ("bot", "I see.")
+    assert ("customer", "I cannot come tomorrow") in talk.lines
+    assert ("customer", "Or not so early") in talk.lines
+
+
 # -- one turn or two ---------------------------------------------------------------------------------------------------
 
 

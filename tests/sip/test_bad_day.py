@@ -125,6 +125,33 @@ def test_the_bots_softphone_is_killed(talking: tuple[subprocess.Popen[str], Path
     assert result["call_duration_seconds"] == pytest.approx(_audio_seconds(folder), abs=0.05)
 
 
+def test_the_customers_softphone_is_killed(talking: tuple[subprocess.Popen[str], Path]) -> None:
+    process, folder = talking
+    by_age = sorted(_workers(process), key=lambda worker: worker.pid)
+    os.kill(by_age[1].pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert "the customer's side failed: softphone worker died (signal 9)" in err
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["disconnected_by"], result["callctl"]["sip"]["cause"]) == ("error", "error")
+
+
+@pytest.mark.models
+def test_the_customers_ear_cannot_be_loaded(folder: Path) -> None:
+    (folder / "deaf.yaml").write_text(
+        "name: Deaf\nnumber: '+12025550150'\near: {model: ./nothing}\nvoice: {voice: scripted}\n"
+        "reactions: [{name: any, when: hello, say: Hello.}]\n"
+    )
+    (folder / "nothing").mkdir()
+    (folder / "nothing" / "model.bin").write_bytes(b"no model")
+    process = callctl("dial", "long.yaml", "--persona", "deaf.yaml", "--set", "tts.voice=en_US-joe-medium")
+    out, err = process.communicate(timeout=60)
+    if "models pull" in err and "en_US-joe-medium" in err:
+        pytest.skip("the voice is not in the cache")
+    assert process.returncode == 3, out + err
+    assert "the customer's side failed" in err
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
 def test_the_disk_is_full(folder: Path) -> None:
     small = folder / "recordings"
