@@ -7,6 +7,7 @@ Heavy libraries are imported inside commands: `callctl --help` has to answer at 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -19,7 +20,7 @@ from callctl.commands.dial import dial
 from callctl.commands.doctor import doctor
 from callctl.commands.test import suite
 from callctl.plain import printable
-from lab.errors import ConfigErrors, LabError
+from lab.errors import LabError
 
 BUG = 3
 """Exit code of a mistake of our own."""
@@ -86,7 +87,7 @@ def main() -> None:
 def _show(error: LabError) -> None:
     styled = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     word = "\x1b[1;31merror:\x1b[0m" if styled else "error:"
-    for problem in error.problems if isinstance(error, ConfigErrors) else [error]:
+    for problem in error.problems:
         _say(f"{word} {printable(problem.what)}")
         if problem.where:
             _say(f"  where: {printable(problem.where)}")
@@ -104,4 +105,5 @@ def _show_bug(error: Exception) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201 - the place where errors are shown
+    with contextlib.suppress(BrokenPipeError):  # nobody reads it: the exit code still tells
+        print(line, file=sys.stderr)  # noqa: T201 - the place where errors are shown

@@ -46,6 +46,9 @@ from lab.ports import Detector, Line, Recognizer, Responder, Signal, Tick, ToolC
 
 T = TypeVar("T")
 
+NOISE, SILENCE = "noise", "silence"
+"""What a simulated customer can do beside speaking, as tool calls: {"level": dB of full scale, "seconds"}, {"seconds"}."""
+
 PRE_ROLL, POST_ROLL = 15, 10
 """Frames given to the recogniser before the first and after the last voiced one."""
 KEEP = 50
@@ -424,6 +427,10 @@ class Call:
                 if isinstance(piece, ToolCall):
                     self._emit(events.ToolCalled(at=self.at, name=piece.name, arguments=dict(piece.arguments)))
                     then = "end_call" if piece.name == "end_call" else then
+                    if self.part.me == "customer" and piece.name in (NOISE, SILENCE):
+                        for phrase in phrases.rest():
+                            line = await self._speak_phrase(voice, phrase, line, answers)
+                        line = await self._queue("", _sound(piece, self.line.rate), line, answers)
                     continue
                 for phrase in phrases.feed(piece):
                     line = await self._speak_phrase(voice, phrase, line, answers)
@@ -441,9 +448,14 @@ class Call:
         asked, rate = self.pace.now(), self.line.rate
         async with aclosing(stream(lambda stop: voice.speak(phrase, rate, stop), self.pace, "tts")) as chunks:
             pcm = b"".join([chunk async for chunk in chunks])
+        if line is None and answers is not None:
+            self._stage(answers, "tts_first", asked)
+        return await self._queue(phrase, pcm, line, answers)
+
+    async def _queue(self, phrase: str, pcm: bytes, line: _Line | None, answers: int | None) -> _Line:
+        """Put sound behind what `line` has; begin a line where there is none."""
+        rate = self.line.rate
         if line is None:
-            if answers is not None:
-                self._stage(answers, "tts_first", asked)
             # until they are silent, and a line of ours that was cut is confirmed by the line a frame or two later
             await self._floor_free.wait()
             self._floor_free.clear()
@@ -619,6 +631,13 @@ class Call:
     def _check_loaded(self, loading: asyncio.Future[Any]) -> None:
         if not loading.cancelled() and (error := loading.exception()) is not None:
             self.fail(error)
+
+
+def _sound(action: ToolCall, rate: int) -> bytes:
+    seconds = float(action.arguments["seconds"])
+    if action.name == SILENCE:
+        return audio.silence(seconds, rate)
+    return audio.noise(seconds, rate, float(action.arguments["level"]), seed=0)
 
 
 def _where(error: BaseException) -> str:

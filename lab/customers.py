@@ -6,29 +6,39 @@ but what the customer's ear understood.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 from lab import template
 from lab.call import Part
 from lab.floor import Manners
 from lab.persona import Mind, Persona
+from lab.ports import ToolCall
 
 ENDPOINTING, BARGE_IN = 0.8, 0.9
 """Seconds. A customer waits a little longer than a bot before it answers, and gives way a little later."""
 
 
 class Customer:
-    """A persona on the telephone for one call. `told` fills with the names of the reactions it came to give."""
+    """A persona on the telephone for one call. `told` fills with the names of the reactions it came to give.
 
-    def __init__(self, persona: Persona, seed: int = 0) -> None:
+    doing: what follows the words of a reaction, by its name; see `lab.call.NOISE` and `SILENCE`.
+    """
+
+    def __init__(
+        self, persona: Persona, seed: int = 0, doing: Mapping[str, Sequence[ToolCall]] = MappingProxyType({})
+    ) -> None:
         self.persona = persona
+        self._doing = doing
         self.told: list[str] = []
         self._mind = Mind(persona, seed)
 
-    def answer(self, heard: str) -> tuple[str, bool]:
-        """What to say to what was heard, and whether to hang up afterwards."""
+    def answer(self, heard: str) -> list[str | ToolCall]:
+        """What to say to what was heard, and what to do then."""
         answer = self._mind.answer(heard)
         if answer.reaction:
             self.told.append(answer.reaction)
-        return answer.text, answer.hang_up
+        return [*answer.pieces, *self._doing.get(answer.reaction or "", ())]
 
     def part(self) -> Part:
         persona = self.persona

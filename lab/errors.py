@@ -5,6 +5,7 @@ Decides: the kinds and their exit codes. Refuses to know: how an error is shown 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -21,6 +22,11 @@ class LabError(Exception):
     def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
         super().__init__(what)
         self.what, self.where, self.hint = what, where, hint
+
+    @property
+    def problems(self) -> Sequence[LabError]:
+        """What to tell, one by one: itself, unless it stands for several."""
+        return [self]
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
@@ -39,6 +45,10 @@ class ConfigError(LabError):
 
     exit_code = 2
 
+    @property
+    def problems(self) -> Sequence[ConfigError]:
+        return [self]
+
 
 class ConfigErrors(ConfigError):
     """Several things wrong in one file, all reported at once.
@@ -49,7 +59,11 @@ class ConfigErrors(ConfigError):
     def __init__(self, problems: list[ConfigError]) -> None:
         first = problems[0]
         super().__init__(first.what, where=first.where, hint=first.hint)
-        self.problems = problems
+        self._problems = problems
+
+    @property
+    def problems(self) -> Sequence[ConfigError]:
+        return self._problems
 
     def __str__(self) -> str:
         return "\n".join(str(p) for p in self.problems)

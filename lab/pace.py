@@ -5,7 +5,7 @@ Decides: how call time passes. Refuses to know: what a call is, who computes, wh
 real    The line has its own clock (SIP, a microphone). Call time is the event loop's own monotonic time.
 fast    An in-memory line. While no engine computes, call time leaps from one timer to the next; while one does, it passes
         with the wall clock. Waiting and talking cost nothing, thinking costs what it costs.
-fixed   Like fast, but engines run in the loop's own thread and each result becomes visible at exactly
+fixed   Like fast, but the loop stands still while an engine computes, and each result becomes visible at exactly
         (call time it was asked for) + (cost from a table). The same call gives the same log.
 
 Everything on a call's path awaits ordinary asyncio timers; under `fast` and `fixed` the event loop itself is virtual
@@ -91,7 +91,7 @@ class Pace:
 
     @property
     def inline(self) -> bool:
-        """Engines run in the loop's thread and are charged by the table."""
+        """The loop stands still while engines compute; they are charged by the table."""
         return self.name == "fixed"
 
     def now(self) -> float:

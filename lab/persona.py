@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lab import numbers, strict, template
 from lab.errors import ConfigError
-from lab.ports import DisconnectedBy
+from lab.ports import DisconnectedBy, ToolCall
 from lab.strict import Duration, FieldError, OneOrMore, Options, Strict
 
 
@@ -199,6 +199,11 @@ class Answer:
     """The reaction it comes from; None when there was none."""
     hang_up: bool = False
     """After `text` was said."""
+
+    @property
+    def pieces(self) -> list[str | ToolCall]:
+        """As a Responder gives it."""
+        return [*([self.text] if self.text else []), *([ToolCall("end_call")] if self.hang_up else [])]
 
 
 class Mind:

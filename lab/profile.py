@@ -189,6 +189,15 @@ class AnalysisField(Strict):
             raise FieldError(f"this is used with strings only, not with `{self.type}`", hint="remove it", at=(key,))
         return self
 
+    def texts(self) -> list[str]:
+        """What may hold variables: the description and what each value means, not the values."""
+        return [text for text in (self.description, *(self.enum or {}).values()) if text is not None]
+
+    def filled(self, by: Mapping[str, str]) -> AnalysisField:
+        """This field with `texts` replaced, each by what `by` has for it."""
+        enum = self.enum and {value: by[meaning] for value, meaning in self.enum.items()}
+        return self.model_copy(update={"description": self.description and by[self.description], "enum": enum})
+
     def json_schema(self) -> dict[str, Any]:
         """This field as JSON Schema."""
         schema: dict[str, Any] = {"type": self.type}
@@ -215,6 +224,15 @@ class Analysis(Strict):
             hint = "write them directly under `schema`; object, required and additionalProperties are understood"
             raise FieldError("the fields are one level too deep", hint=hint, at=("schema", "properties"))
         return data
+
+    def texts(self) -> list[str]:
+        """What may hold variables."""
+        return [self.instructions, *(text for field in self.fields.values() for text in field.texts())]
+
+    def filled(self, by: Mapping[str, str]) -> Analysis:
+        """This analysis with `texts` replaced, each by what `by` has for it."""
+        fields = {name: field.filled(by) for name, field in self.fields.items()}
+        return self.model_copy(update={"instructions": by[self.instructions], "fields": fields})
 
     def json_schema(self) -> dict[str, Any]:
         """The standard JSON Schema of the answer: an object with every field, and no other."""
@@ -277,32 +295,35 @@ class Profile(Strict):
         return tuple(dict.fromkeys(name for text in self._texts() for name in template.names(text)))
 
     def resolve(self, values: Mapping[str, object], system: Mapping[str, str]) -> Resolved:
-        """This profile with its prompt, lines and analysis instructions filled in.
+        """This profile with all its texts filled in, and in `variables` what they were filled in with.
 
         values: of this call, by variable name; they win over `variables`. system: from `template.system`.
         """
-        known = {**template.namespaced(self.variables), **template.namespaced(values), **system}
+        defaults = {name: value for name, value in self.variables.items() if name not in values}
+        variables = {**defaults, **{name: template.as_text(value) for name, value in values.items()}}
+        known = {**template.namespaced(variables), **system}
+        rendered = {text: template.render(text, known) for text in self._texts()}
+        filled = {text: result.text for text, result in rendered.items()}
         again = self.turn_taking.re_engagement
-        filled = {text: template.render(text, known) for text in self._texts()}
-        lines = tuple(filled[line].text for line in again.lines)
+        lines = tuple(filled[line] for line in again.lines)
         taking = self.turn_taking.model_copy(update={"re_engagement": again.model_copy(update={"lines": lines})})
         update: dict[str, Any] = {
-            "prompt": filled[self.prompt].text,
-            "opening_message": filled[self.opening_message].text,
+            "prompt": filled[self.prompt],
+            "opening_message": filled[self.opening_message],
+            "variables": variables,
             "turn_taking": taking,
+            "closure_phrases": tuple(filled[phrase] for phrase in self.closure_phrases),
+            "analysis": self.analysis and self.analysis.filled(filled),
         }
-        if self.analysis:
-            update["analysis"] = self.analysis.model_copy(
-                update={"instructions": filled[self.analysis.instructions].text}
-            )
-        unresolved = dict.fromkeys(name for rendered in filled.values() for name in rendered.unresolved)
+        unresolved = dict.fromkeys(name for result in rendered.values() for name in result.unresolved)
         return Resolved(self.model_copy(update=update), tuple(unresolved))
 
     def redacted(self) -> dict[str, Any]:
-        """Plain data in the file's own keys and units, with the values of secret-looking options replaced by `***`."""
+        """Plain data in the file's own keys and units, with the values of secret-looking names replaced by `***`."""
         data = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         for stage, options in (("stt", self.stt.options), ("llm", self.llm.options), ("tts", self.tts.options)):
-            data[stage]["options"] = _without_secrets(options)
+            data[stage]["options"] = without_secrets(options)
+        data["variables"] = without_secrets(self.variables)
         return data
 
     def to_yaml(self) -> str:
@@ -311,8 +332,8 @@ class Profile(Strict):
 
     def _texts(self) -> list[str]:
         """Every text in which variables are filled in."""
-        texts = [self.prompt, self.opening_message, *self.turn_taking.re_engagement.lines]
-        return [*texts, self.analysis.instructions] if self.analysis else texts
+        spoken = [self.prompt, self.opening_message, *self.turn_taking.re_engagement.lines, *self.closure_phrases]
+        return [*spoken, *self.analysis.texts()] if self.analysis else spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,15 +354,18 @@ def load(path: Path, *, overrides: Sequence[str] = ()) -> Profile:
 _SECRET = ("key", "token", "secret", "password")
 
 
-def _without_secrets(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
-    if not isinstance(value, dict):
-        return value
+def without_secrets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values`, plain data, with `***` for whatever stands under a name that looks like a secret's, at any depth."""
     return {
-        key: "***" if any(word in key.casefold() for word in _SECRET) else _without_secrets(inner)
-        for key, inner in value.items()
+        name: "***" if any(word in name.casefold() for word in _SECRET) else _below(value)
+        for name, value in values.items()
     }
+
+
+def _below(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_below(inner) for inner in value]
+    return without_secrets(value) if isinstance(value, Mapping) else value
 
 
 class _Dumper(yaml.SafeDumper):

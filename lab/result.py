@@ -14,6 +14,9 @@ from lab import events
 from lab.metrics import metrics
 from lab.ports import DisconnectedBy
 
+SCHEMA = 1
+"""Version of the object `callctl`."""
+
 TransferMethod = Literal["websocket_reverse_transfer", "livekit_sip_refer"]
 
 CAUSES: Mapping[str, DisconnectedBy] = {
@@ -59,7 +62,7 @@ class CallctlPart(_Strict):
 
 
 class CallResult(_Strict):
-    """A call's result. The first eighteen fields are the CXB call-result document."""
+    """A call's result. All but the last field, `callctl`, is the CXB call-result document."""
 
     session_id: str
     caller_id: str = Field(description="The customer's number.")
@@ -127,7 +130,7 @@ def fold(log: Sequence[events.Event], *, recording_url: str | None, recording_ke
         transfer_at=None,
         transfer_failed_reason=None,
         callctl=CallctlPart(
-            schema=events.SCHEMA,
+            schema=SCHEMA,
             goal=goal(log, by),
             analysis_error=_analysis_error(analysis),
             metrics=metrics(log),

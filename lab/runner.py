@@ -27,8 +27,8 @@ from lab.lines import loop as loop_line
 from lab.lines.sip import IncomingCall, Lockstep, Softphone
 from lab.pace import Pace
 from lab.persona import Persona, PersonaVoice
-from lab.ports import LINE_RATES, Line, Responder
-from lab.profile import Profile, Resolved
+from lab.ports import LINE_RATES, Line, Responder, ToolCall
+from lab.profile import Profile, Resolved, without_secrets
 from lab.quiet import Guard
 from lab.result import CallResult
 from lab.scenario import Step
@@ -56,6 +56,8 @@ class Order:
     """What the customer does, step by step; without them the number plan's persona answers."""
     voice: PersonaVoice = field(default_factory=PersonaVoice)
     """Of a customer who goes by steps."""
+    doing: Mapping[str, tuple[ToolCall, ...]] = field(default_factory=dict)
+    """What a persona does after the words of a reaction, by its name."""
 
 
 @dataclass(slots=True)
@@ -251,7 +253,7 @@ class Lab:
         return self._answer(talk, persona, line) if persona else None
 
     async def _answer(self, talk: _Talk, persona: Persona, line: Line) -> None:
-        customer = talk.customer = Customer(persona, talk.order.seed)
+        customer = talk.customer = Customer(persona, talk.order.seed, talk.order.doing)
         log = (talk.folder / CUSTOMER_LOG).open("a", encoding="utf-8") if talk.folder else None
 
         def emit(event: events.Event) -> None:
@@ -379,7 +381,7 @@ class Lab:
                 "line": self.carried,
                 "pace": self.pace.name,
                 "persona": persona.name if persona else None,
-                "variables": dict(order.variables),
+                "variables": without_secrets(order.variables),
                 "engines": self.shelf.facts(profile),
                 "expect": persona.expect.model_dump(mode="json", exclude_defaults=True) if persona else None,
             },

@@ -181,12 +181,7 @@ def script(options: Mapping[str, Any]) -> scripted.ScriptedResponder:
     """A bot without a model: `llm.options` holds reactions as in a persona, and `analysis`, the document it finds."""
     rules = {k: v for k, v in options.items() if k != "analysis"}
     mind = Mind(strict.parse(yaml.safe_dump(rules), "llm.options", Script))
-
-    def answer(heard: str) -> tuple[str, bool]:
-        found = mind.answer(heard)
-        return found.text, found.hang_up
-
-    return scripted.ScriptedResponder(answer, options.get("analysis"))
+    return scripted.ScriptedResponder(lambda heard: mind.answer(heard).pieces, options.get("analysis"))
 
 
 def check(profile: Profile, *, keys: bool = True) -> None:

@@ -6,27 +6,29 @@ Decides: which folders are calls and what state each is in. Refuses to know: how
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lab import events, record, result
 from lab.audio import SAMPLE_BYTES
-from lab.errors import ConfigError
+from lab.errors import ConfigError, InfrastructureError
+
+State = Literal["finished", "running", "broken", "damaged", "empty"]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCall:
     """One call's folder.
 
-    state: `finished` has a result, `running` is being written, `broken` was left by a process that died.
+    state: `finished` has a result, `running` is being written, `broken` was left by a process that died, `damaged` has
+    something else where its result should be, `empty` has neither a result nor a log to make one from.
     """
 
     folder: Path
-    state: str
+    state: State
 
     @property
     def session_id(self) -> str:
@@ -37,17 +39,16 @@ class StoredCall:
         return read_log(self.folder / record.EVENTS)
 
     def result(self) -> dict[str, Any]:
-        """result.json as it stands. Raises ConfigError when there is none."""
+        """What result.json holds. Raises ConfigError when there is none, or it is damaged."""
         path = self.folder / record.RESULT
         if not path.exists():
-            hint = "callctl calls repair" if self.state == "broken" else "it is still running"
-            raise ConfigError("this call has no result yet", where=str(self.folder), hint=hint)
+            hints = {"running": "it is still running", "broken": "callctl calls repair"}
+            raise ConfigError("this call has no result yet", where=str(self.folder), hint=hints.get(self.state))
         try:
-            document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            hint = f"remove it, then `callctl calls repair` makes it anew from {record.EVENTS}"
-            raise ConfigError(f"not readable as JSON: {error}", where=str(path), hint=hint) from error
-        return document
+            return _read_result(path).model_dump(by_alias=True)
+        except (OSError, ValueError):
+            hint = f"`callctl calls repair` makes it anew from {record.EVENTS}"
+            raise ConfigError("not the result of a call", where=str(path), hint=hint) from None
 
 
 def recordings_root() -> Path:
@@ -58,10 +59,14 @@ def recordings_root() -> Path:
 
 
 def calls(root: Path) -> list[StoredCall]:
-    """All calls under `root`, oldest first."""
-    if not root.is_dir():
-        return []
-    return [StoredCall(f, _state(f)) for f in sorted(root.iterdir()) if (f / record.EVENTS).is_file()]
+    """All calls under `root`, oldest first. Raises ConfigError when they cannot be read."""
+    try:
+        if not root.exists():
+            return []
+        return [StoredCall(f, _state(f)) for f in sorted(root.iterdir()) if (f / record.EVENTS).is_file()]
+    except OSError as error:
+        hint = "calls are kept there: make it a folder you may read, or run callctl in another one"
+        raise ConfigError(f"cannot be read: {error.strerror}", where=str(error.filename), hint=hint) from error
 
 
 def find(root: Path, name: str) -> StoredCall:
@@ -92,18 +97,18 @@ def read_log(path: Path) -> list[events.Event]:
 
 
 def repair(call: StoredCall) -> result.CallResult | None:
-    """Give a broken call its end, sound audio headers and a result. None when there is nothing to repair."""
-    if _state(call.folder) != "broken":  # now, not when it was listed
+    """Give a broken or damaged call its end, sound audio headers and a result. None when there is nothing to repair.
+
+    Raises InfrastructureError when the disk refuses.
+    """
+    if _state(call.folder) == "running":
         return None
-    log = call.log()
-    if not log or not isinstance(log[0], events.Started):
-        return None
-    for name in (record.CALL_WAV, record.EARLY_WAV):
-        _mend_wav(call.folder / name, log[0].rate)
-    if not any(isinstance(e, events.Ended) for e in log):
-        end = events.Ended(at=log[-1].at, cause="killed", detail="the process that held the call ended without a word")
-        _append(call.folder / record.EVENTS, log, end)
-    return write_result(call.folder, log)
+    try:
+        with (call.folder / record.EVENTS).open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # waits for another repair
+            return _mend(call) if _at_rest(call.folder) in ("broken", "damaged") else None
+    except OSError as error:
+        raise InfrastructureError(f"cannot be repaired: {error.strerror}", where=str(call.folder)) from error
 
 
 def write_result(folder: Path, log: Sequence[events.Event]) -> result.CallResult:
@@ -118,15 +123,44 @@ def write_result(folder: Path, log: Sequence[events.Event]) -> result.CallResult
     return document
 
 
-def _state(folder: Path) -> str:
-    if (folder / record.RESULT).exists():
-        return "finished"
+def _state(folder: Path) -> State:
     with (folder / record.EVENTS).open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return "running"
-    return "broken"
+    return _at_rest(folder)
+
+
+def _at_rest(folder: Path) -> State:
+    """The state of a call that nobody is writing."""
+    path = folder / record.RESULT
+    try:
+        _read_result(path)
+    except (OSError, ValueError):
+        if not isinstance(next(iter(read_log(folder / record.EVENTS)), None), events.Started):
+            return "empty"
+        return "damaged" if path.exists() else "broken"
+    return "finished"
+
+
+def _read_result(path: Path) -> result.CallResult:
+    """Raises OSError, or ValueError when the file holds anything else."""
+    return result.CallResult.model_validate_json(path.read_bytes())
+
+
+def _mend(call: StoredCall) -> result.CallResult:
+    log = call.log()
+    rate = next(e.rate for e in log if isinstance(e, events.Started))
+    for name in (record.CALL_WAV, record.EARLY_WAV):
+        _mend_wav(call.folder / name, rate)
+    if not any(isinstance(e, events.Ended) for e in log):
+        end = events.Ended(at=log[-1].at, cause="killed", detail="the process that held the call ended without a word")
+        _append(call.folder / record.EVENTS, log, end)
+    path = call.folder / record.RESULT
+    if path.is_dir():
+        path.rename(path.with_name(f"{path.name}.was-a-folder"))
+    return write_result(call.folder, log)
 
 
 def _append(path: Path, log: list[events.Event], event: events.Event) -> None:

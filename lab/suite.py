@@ -22,6 +22,7 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 from lab import checks, events, scenario, template
+from lab.call import NOISE, SILENCE
 from lab.carrier import Carrier
 from lab.cassette import Cassette, Take
 from lab.engines.cassette import Playback, Recording
@@ -29,7 +30,9 @@ from lab.errors import ConfigError, ConfigErrors, InfrastructureError, LabError
 from lab.numbers import LAB_LAST
 from lab.pace import Pace, PaceName
 from lab.persona import Persona
+from lab.ports import ToolCall
 from lab.profile import Profile
+from lab.record import EVENTS
 from lab.runner import Carried, Lab, Order
 from lab.shelf import Shelf
 
@@ -96,7 +99,7 @@ def find(paths: Iterable[Path], *, words: str = "", tag: str = "") -> list[Case]
     for path in paths:
         if not path.exists():
             problems.append(ConfigError("there is no such scenario file or folder", where=str(path)))
-        files = sorted(path.rglob("*.y*ml")) if path.is_dir() else [path] if path.exists() else []
+        files = _below(path) if path.is_dir() else [path] if path.exists() else []
         for file in files:
             name = str(file.relative_to(path).with_suffix("")) if path.is_dir() else file.stem
             try:
@@ -116,7 +119,24 @@ def find(paths: Iterable[Path], *, words: str = "", tag: str = "") -> list[Case]
         raise ConfigError(
             f"{what}: {places}", hint="`callctl scenario new --from CALL_ID` makes one of a recorded call"
         )
-    return cases
+    return _distinct(cases)
+
+
+def _distinct(cases: Sequence[Case]) -> list[Case]:
+    """Each file once; a name that is taken gets a number."""
+    found: dict[Path, Case] = {}
+    taken: set[str] = set()
+    for case in cases:
+        name = next(n for n in [case.name, *(f"{case.name}-{i + 2}" for i in range(len(cases)))] if n not in taken)
+        if case.path.resolve() not in found:
+            taken.add(name)
+            found[case.path.resolve()] = Case(name, case.path)
+    return list(found.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    """Files that may be scenarios; a call's own folder has a YAML file too, its profile."""
+    return sorted(file for file in folder.rglob("*.y*ml") if not (file.parent / EVENTS).exists())
 
 
 def run(
@@ -124,7 +144,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Hold and judge the cases; each outcome as it is known. root: the run's folder. profiles: shipped ones by name.
 
-    With more than one worker the order of outcomes is theirs. A worker that dies is an error of its case.
+    With more than one worker the order of outcomes is theirs. A worker that dies is an error of every case
+    that was not finished.
     """
     if workers == 1:
         for case in cases:
@@ -197,15 +218,20 @@ def _one(
         outcome.verdict = "failed"
         outcome.exit_code = 1
         outcome.failures.append({"run": number + 1, **asdict(failure)})
-    if result["disconnected_by"] == "error" and verdict.passed:
+    if result["disconnected_by"] == "error" and not _expects_error(story):
         what = result["callctl"]["sip"]["detail"] or result["callctl"]["sip"]["cause"]
         raise InfrastructureError(f"the call could not be held: {what}", where=outcome.folders[-1])
 
 
+def _expects_error(story: scenario.Scenario) -> bool:
+    """Calls that break are what this scenario is about."""
+    asked = [e for e in story.expect if isinstance(e, scenario.ResultExpect) and e.result == "disconnected_by"]
+    return any("error" in expect.wanted for expect in asked)
+
+
 def _error(outcome: Outcome, error: LabError) -> Outcome:
-    problems = error.problems if isinstance(error, ConfigErrors) else [error]
     outcome.verdict, outcome.exit_code = "error", error.exit_code
-    outcome.failures = [{"what": p.what, "where": p.where, "hint": p.hint} for p in problems]
+    outcome.failures = [{"what": p.what, "where": p.where, "hint": p.hint} for p in error.problems]
     return outcome
 
 
@@ -256,7 +282,19 @@ def _order(story: scenario.Scenario, bot: Profile, persona: Persona | None) -> O
         seed=story.seed,
         steps=story.steps,
         voice=story.voice,
+        doing={r.name: tuple(map(_deed, story.doing(r.name))) for r in story.reactions},
     )
+
+
+def _deed(action: scenario.Action) -> ToolCall:
+    """A reaction's action as the customer's side carries it out."""
+    match action:
+        case scenario.Silence(seconds):
+            return ToolCall(SILENCE, {"seconds": seconds})
+        case scenario.Noise(level, seconds):
+            return ToolCall(NOISE, {"level": level, "seconds": seconds})
+        case _:
+            return ToolCall("end_call")
 
 
 def _token(*what: object) -> Callable[[int], str]:
@@ -329,6 +367,8 @@ def sentence(failure: Mapping[str, Any]) -> str:
     if "what" in failure:
         return "; ".join(str(failure[key]) for key in ("what", "where", "hint") if failure[key])
     place = "the whole call" if failure["step"] is None else f"step {failure['step'] + 1}"
+    if failure.get("run", 1) > 1:
+        place = f"run {failure['run']}, {place}"
     at = "" if failure["at"] is None else f" at {failure['at']:.1f} s of the audio"
     where = f" ({failure['where']})" if failure["where"] else ""
     return f"{place}: expected {failure['expected']}; {failure['heard']}{at}{where}"

@@ -54,14 +54,11 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def namespaced(variables: Mapping[str, object]) -> dict[str, str]:
-    """`variables` under their full names, as text: a plain `k` is both crm.k and call.k, `crm.k` only itself.
-
-    None becomes empty text; whatever is no text becomes JSON.
-    """
+    """`variables` under their full names, as text: a plain `k` is both crm.k and call.k, `crm.k` only itself."""
     values: dict[str, str] = {}
     for name, value in variables.items():
         for prefix in ("",) if name.startswith(_NAMESPACES) else ("crm.", "call."):
-            values[prefix + name] = _text(value)
+            values[prefix + name] = as_text(value)
     return values
 
 
@@ -88,7 +85,8 @@ def variable_name(name: str) -> str:
     return name
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A variable's value as it stands in texts: None is empty, whatever is no text becomes JSON."""
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The calls that were recorded here.", no_args_is_help=True)
 
+_REPAIRABLE = {"broken": "no result, because the process was killed", "damaged": "a damaged result.json"}
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -35,9 +37,9 @@ def list_(json_: Json = False) -> None:
         typer.echo(f"No calls in {root}/ yet: callctl dial dental-reminder", err=True)
         return
     _print_table(rows)
-    if broken := sum(row["state"] == "broken" for row in rows):
-        what = "1 call has" if broken == 1 else f"{broken} calls have"
-        typer.echo(f"{what} no result, because the process was killed: callctl calls repair", err=True)
+    for state, what in _REPAIRABLE.items():
+        if count := sum(row["state"] == state for row in rows):
+            typer.echo(f"{count} call{' has' if count == 1 else 's have'} {what}: callctl calls repair", err=True)
 
 
 @app.command()
@@ -45,16 +47,18 @@ def repair(
     ids: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[ID]...", help="As for `callctl show`; without, every broken call.", show_default=False
+            metavar="[ID]...", help="As for `callctl show`; without, every broken or damaged call.", show_default=False
         ),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Give calls whose process was killed their end and their result."""
+    """Give calls whose process was killed their end, and every call that lacks one its result."""
     from lab import store
 
     root = store.recordings_root()
-    found = [store.find(root, name) for name in ids] if ids else [c for c in store.calls(root) if c.state == "broken"]
+    found = (
+        [store.find(root, name) for name in ids] if ids else [c for c in store.calls(root) if c.state in _REPAIRABLE]
+    )
     done = [(call, store.repair(call)) for call in found]
     if json_:
         report = [
@@ -66,10 +70,10 @@ def repair(
         if result is not None:
             turns, end = len(result.transcript), f"{result.disconnected_by} after {result.call_duration_seconds:.1f} s"
             typer.echo(f"{call.session_id}  repaired: {turns} turn{'' if turns == 1 else 's'}, ended by {end}")
-        elif call.state == "broken":
+        elif call.state == "empty":
             typer.echo(f"{call.session_id}  cannot be repaired: its log holds no beginning")
         else:
-            typer.echo(f"{call.session_id}  nothing to repair: {call.state}")
+            typer.echo(f"{call.session_id}  nothing to repair: {store.find(root, call.session_id).state}")
     if not done:
         typer.echo("Nothing to repair.", err=True)
 
@@ -90,6 +94,8 @@ def show(
     view.show(found.log(), found.folder, sys.stdout)
     if found.state == "broken":
         typer.echo("The process that held this call was killed: callctl calls repair", err=True)
+    elif found.state == "damaged":
+        typer.echo("This call's result.json is damaged: callctl calls repair", err=True)
     elif found.state == "running":
         typer.echo("This call is still running.", err=True)
 

@@ -11,21 +11,23 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeVar
 
 import typer
 
-from callctl.commands.profile import Sets, Vars, find_profile, parse_vars
+from callctl.commands.profile import Sets, Vars, clock, find_file, find_profile, parse_vars
 from lab.errors import ConfigError, ConfigErrors, Interrupted, LineError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from callctl.view import View
     from lab.carrier import Carrier
+    from lab.pace import Pace
     from lab.persona import Persona
     from lab.profile import Profile
     from lab.result import CallResult
-    from lab.runner import Lab, Order
+    from lab.runner import Carried, Lab, Order
 
 T = TypeVar("T")
 
@@ -60,6 +62,11 @@ def dial(
     allow_unresolved: Annotated[
         bool, typer.Option("--allow-unresolved", help="Call even if a {{variable}} has no value.")
     ] = False,
+    line: Annotated[Literal["sip", "loop"], typer.Option("--line", help="How the call is carried.")] = "sip",
+    pace: Annotated[
+        Literal["real", "fast", "fixed"] | None,
+        typer.Option("--pace", help="How call time passes: real over SIP, else fast.", show_default=False),
+    ] = None,
     json_: Annotated[
         bool, typer.Option("--json", help="The call result on stdout; the call itself is shown on stderr.")
     ] = False,
@@ -84,14 +91,13 @@ def dial(
     from lab.pace import Pace
 
     root = store.recordings_root()
-    with View(sys.stderr if json_ else sys.stdout) as view:
-        talk = _Talk(plan, root, view)
-        result = Pace("real").run(talk.hold)
+    stream = sys.stderr if json_ else sys.stdout
+    moving = Pace(pace or ("real" if line == "sip" else "fast"))
+    with View(stream) as view:
+        talk = _Talk(plan, root, view, stream, line, moving)
+        result = moving.run(talk.hold)
         folder = root / result.session_id
-        if not talk.unwatched:
-            view.finish(folder)
-    if talk.unwatched:
-        raise BrokenPipeError
+        talk.watch(lambda: view.finish(folder))
     if json_:
         typer.echo(record.to_json(result.model_dump(by_alias=True)), nl=False)
     if talk.interrupted:
@@ -101,7 +107,6 @@ def dial(
         raise LineError(
             sip["detail"] or (ending(view.seen.end) if view.seen.end else "the call has no end"),
             where=str(folder / record.EVENTS),
-            hint="`callctl lab numbers` lists who can be called" if sip["code"] == 404 else None,
         )
 
 
@@ -127,11 +132,10 @@ def prepare(
         try:
             return make()
         except ConfigError as error:
-            found = error.problems if isinstance(error, ConfigErrors) else [error]
-            problems.extend(ConfigError(p.what, where=p.where or where, hint=p.hint) for p in found)
+            problems.extend(ConfigError(p.what, where=p.where or where, hint=p.hint) for p in error.problems)
             return None
 
-    limit = tried(lambda: _limit(max_duration), "--max-duration") if max_duration else None
+    limit = tried(lambda: _limit(max_duration), "--max-duration") if max_duration is not None else None
     bot = tried(lambda: load(find_profile(profile), overrides=[*overrides, *([limit] if limit else [])]))
     to_number = tried(lambda: numbers.e164(to), "--to") if to is not None else None
     from_number = tried(lambda: numbers.e164(from_), "--from") if from_ is not None else None
@@ -139,60 +143,60 @@ def prepare(
     customer = tried(lambda: find_persona(persona), "--persona") if persona is not None else None
 
     if bot and values is not None:
-        resolved = bot.resolve(values, _system(bot))
+        resolved = bot.resolve(values, clock(bot))
         if not allow_unresolved:
             problems += [_unresolved(name, profile) for name in resolved.unresolved]
     if bot:
         tried(lambda: shelf.check(bot), profile)
-    if bot and to is None and not customer and not persona and not bot.lab_number:
+    number = to_number or (customer.number if customer else bot.lab_number if bot else None)
+    carrier = _network(number, customer)
+    if bot and to is None and persona is None and not number:
         hint = "give --to NUMBER or --persona P, or write `lab_number` into the profile"
         problems.append(ConfigError("there is no number to call", where=profile, hint=hint))
-    if problems or not bot or values is None:
+    elif number and not carrier.who(number):
+        hint = "`callctl lab numbers` lists who can be called"
+        problems.append(
+            ConfigError(f"nobody has the number {number}", where="--to" if to_number else profile, hint=hint)
+        )
+    if problems or not bot or values is None or not number:
         raise ConfigErrors(problems)
 
-    number = to_number or (customer.number if customer else bot.lab_number or "")
-    carrier = _network(number, customer)
     order = Order(resolved, number, from_number or bot.from_number or FROM_NUMBER, variables=values)
     return Plan(order, carrier, _models(bot, carrier.who(number)))
 
 
 def find_persona(name_or_path: str) -> Persona:
-    """The persona with this id, or in this file. Raises ConfigError, with the nearest id."""
+    """The persona in this file, or with this id or name. Raises ConfigError, with the nearest."""
     from lab import persona
-    from lab.strict import did_you_mean
 
     shipped = persona.shipped()
-    if name_or_path in shipped:
-        return persona.load(shipped[name_or_path])
-    path = Path(name_or_path)
-    if path.exists() or path.parent != Path() or path.suffix in (".yaml", ".yml"):
-        return persona.load(path)
-    raise ConfigError(f"no persona is named `{name_or_path}`", hint=did_you_mean(name_or_path, list(shipped)))
+    names = {persona.load(path).name: path for path in shipped.values()}
+    return persona.load(find_file(name_or_path, {**names, **shipped}, "persona"))
 
 
 class _Talk:
     """One call under the eyes of a person who may interrupt it, or look away."""
 
-    def __init__(self, plan: Plan, root: Path, view: View) -> None:
-        self._plan, self._root, self._view = plan, root, view
+    def __init__(self, plan: Plan, root: Path, view: View, stream: TextIO, line: Carried, pace: Pace) -> None:
+        self._plan, self._root, self._line, self._pace = plan, root, line, pace
+        self._view, self._stream = view, stream
         self.interrupted = False
-        self.unwatched = False
-        """Whoever read the view has closed it."""
 
     async def hold(self) -> CallResult:
         import asyncio
 
         from lab.runner import Lab
 
-        async with Lab(self._plan.carrier, self._root) as lab:
+        async with Lab(self._plan.carrier, self._root, pace=self._pace, carried=self._line) as lab:
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGINT, self._on_signal, lab, True)
             loop.add_signal_handler(signal.SIGTERM, self._on_signal, lab, False)
-            fresh = asyncio.ensure_future(self._view.keep_fresh())
+            fresh = asyncio.ensure_future(self._view.keep_fresh()) if self._pace.name == "real" else None
             try:
-                return await lab.dial(self._plan.order, lambda event: self._watch(lab, lambda: self._view(event)))
+                return await lab.dial(self._plan.order, lambda event: self.watch(lambda: self._view(event)))
             finally:
-                fresh.cancel()
+                if fresh:
+                    fresh.cancel()
 
     def _on_signal(self, lab: Lab, impatient: bool) -> None:
         if self.interrupted:
@@ -201,17 +205,15 @@ class _Talk:
                 os._exit(Interrupted.exit_code)  # the softphones say BYE when they lose us
             return
         self.interrupted = True
-        self._watch(lab, self._view.hanging_up)
+        self.watch(self._view.hanging_up)
         lab.interrupt()
 
-    def _watch(self, lab: Lab, draw: Callable[[], None]) -> None:
-        if self.unwatched:
-            return
+    def watch(self, draw: Callable[[], None]) -> None:
+        """Draw; once whoever read it has closed the stream, into nothing: the call goes on."""
         try:
             draw()
         except BrokenPipeError:
-            self.unwatched = True
-            lab.interrupt()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
 
 def _limit(text: str) -> str:
@@ -220,14 +222,6 @@ def _limit(text: str) -> str:
     if duration(text) <= 0:
         raise ConfigError(f"`{text}` leaves no time for a call", hint="for example `2m`")
     return f"limits.max_duration={text}"
-
-
-def _system(profile: Profile) -> dict[str, str]:
-    from datetime import UTC, datetime
-
-    from lab.template import system
-
-    return system(datetime.now(UTC), profile.timezone)
 
 
 def _unresolved(name: str, profile: str) -> ConfigError:
@@ -240,7 +234,7 @@ def _unresolved(name: str, profile: str) -> ConfigError:
     return ConfigError(f"`{{{{{name}}}}}` has no value", where=profile, hint=hint)
 
 
-def _network(number: str, customer: Persona | None) -> Carrier:
+def _network(number: str | None, customer: Persona | None) -> Carrier:
     """The lab's network, in which `customer`, if any, has `number`."""
     from callctl.commands.lab import shipped_personas
     from lab.carrier import Carrier

@@ -80,6 +80,8 @@ def verify(names: Names = None, as_json: AsJson = False) -> None:
         entries = [_entry(name) for name in names]
     else:
         entries = [entry for entry in catalogue.CATALOGUE.values() if entry.folder.is_dir()]
+    if not entries:
+        typer.echo(f"No models of the catalogue in {catalogue.cache_dir()}: callctl models pull", err=True)
     faults: dict[str, str | None] = {}
     for entry in entries:
         try:
@@ -118,7 +120,10 @@ def pull_with_progress(names: Sequence[str], *, source: Path | None = None) -> l
     wanted = [(name, catalogue.CATALOGUE.get(name)) for name in dict.fromkeys(names)]
     if source is not None:
         wanted = [(name, _entry(name)) for name, _ in wanted]
-    with _shown([entry for _, entry in wanted if entry and models.state(entry) != "present"]) as progress:
+    absent = [entry for _, entry in wanted if entry and models.state(entry) != "present"]
+    if source is None:
+        models.may_fetch(absent)
+    with _shown(absent) as progress:
         return [
             models.pull(entry, source=source, progress=progress) if entry else models.locate(name, models.kind_of(name))
             for name, entry in wanted

@@ -6,6 +6,7 @@ Decides: where a profile is looked for, and what a person is shown of it. Refuse
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,10 +44,9 @@ def check(
             path = find_profile(name)
             reports.append({"file": str(path), "ok": True, **_counts(load(path))})
         except ConfigError as error:
-            found = error.problems if isinstance(error, ConfigErrors) else [error]
-            told = [{"what": p.what, "where": p.where, "hint": p.hint} for p in found]
+            told = [{"what": p.what, "where": p.where, "hint": p.hint} for p in error.problems]
             reports.append({"file": name, "ok": False, "problems": told})
-            problems += found
+            problems += error.problems
     if json_:
         typer.echo(json.dumps({"ok": not problems, "profiles": reports}, ensure_ascii=False, indent=2))
         if problems:
@@ -70,7 +70,7 @@ def show(
     from lab.profile import load
 
     loaded = load(find_profile(profile), overrides=set_ or ())
-    resolved = loaded.resolve(parse_vars(var or ()), _clock(loaded))
+    resolved = loaded.resolve(parse_vars(var or ()), clock(loaded))
     if json_:
         document = {"profile": resolved.profile.redacted(), "unresolved": list(resolved.unresolved)}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
@@ -107,19 +107,26 @@ def init(
 
 def find_profile(name_or_path: str) -> Path:
     """The file meant by a path, or by the name of a shipped profile. Raises ConfigError, with the nearest name."""
+    return find_file(name_or_path, shipped_profiles(), "profile")
+
+
+def find_file(name_or_path: str, shipped: Mapping[str, Path], kind: str) -> Path:
+    """The file at a path if there is one, else the one that is shipped under this name. Raises ConfigError, with the nearest.
+
+    kind: what the file holds, in one word
+    """
     from lab.strict import did_you_mean
 
     path = Path(name_or_path)
     if path.is_file():
         return path
-    shipped = shipped_profiles()
     if name_or_path in shipped:
         return shipped[name_or_path]
     if path.exists() or path.parent != Path() or path.suffix in (".yaml", ".yml"):
         what = "is not a file" if path.exists() else "there is no such file"
         beside = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        raise ConfigError(what, where=name_or_path, hint=did_you_mean(path.name, sorted(beside)[:12]))
-    raise ConfigError(f"no profile is named `{name_or_path}`", hint=did_you_mean(name_or_path, list(shipped)))
+        raise ConfigError(what, where=name_or_path, hint=did_you_mean(path.name, [*sorted(beside)[:12], *shipped]))
+    raise ConfigError(f"no {kind} is named `{name_or_path}`", hint=did_you_mean(name_or_path, list(shipped)))
 
 
 def shipped_profiles() -> dict[str, Path]:
@@ -147,7 +154,8 @@ def parse_vars(given: list[str] | tuple[str, ...]) -> dict[str, str]:
     return values
 
 
-def _clock(profile: Profile) -> dict[str, str]:
+def clock(profile: Profile) -> dict[str, str]:
+    """The `system.*` values of a call that begins now."""
     from datetime import UTC, datetime
 
     from lab.template import system
@@ -156,7 +164,7 @@ def _clock(profile: Profile) -> dict[str, str]:
 
 
 def _counts(profile: Profile) -> dict[str, Any]:
-    needed = profile.resolve({}, _clock(profile)).unresolved
+    needed = profile.resolve({}, clock(profile)).unresolved
     return {
         "name": profile.name,
         "variables": len(profile.referenced_variables()),

@@ -43,10 +43,9 @@ def check(
             scenario.cast(loaded, path.parent, shipped_profiles())
             reports.append({"file": str(path), "ok": True, **_counts(loaded)})
         except ConfigError as error:
-            found = error.problems if isinstance(error, ConfigErrors) else [error]
-            told = [{"what": p.what, "where": p.where, "hint": p.hint} for p in found]
+            told = [{"what": p.what, "where": p.where, "hint": p.hint} for p in error.problems]
             reports.append({"file": str(path), "ok": False, "problems": told})
-            problems += found
+            problems += error.problems
     if json_:
         typer.echo(json.dumps({"ok": not problems, "scenarios": reports}, ensure_ascii=False, indent=2))
         if problems:

@@ -10,7 +10,7 @@ text passes beside the audio.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -69,23 +69,21 @@ class ScriptedDetector:
 class ScriptedResponder:
     """Answers by a rule that sees only the newest line of the other side.
 
-    answer: what was heard -> (text, hang up afterwards). analysis: the document `extract` gives.
+    answer: what was heard -> what `respond` gives. analysis: the document `extract` gives.
     """
 
     facts = EngineFacts("scripted", "rules")
 
-    def __init__(self, answer: Callable[[str], tuple[str, bool]], analysis: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[str], Iterable[str | ToolCall]], analysis: Mapping[str, Any] | None = None
+    ) -> None:
         self._answer, self._analysis = answer, analysis or {}
 
     def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
         """Nothing to make ready."""
 
     def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
-        text, hang_up = self._answer(turns[-1].text if turns else "")
-        if text:
-            yield text
-        if hang_up:
-            yield ToolCall("end_call")
+        yield from self._answer(turns[-1].text if turns else "")
 
     def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
         yield json.dumps(self._analysis)

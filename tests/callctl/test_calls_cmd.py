@@ -91,6 +91,25 @@ def test_repair_of_one_that_never_began(recordings: Path, keep: Store) -> None:
     assert json.loads(run("calls", "list", "--json")[0])[-1]["bot"] is None
 
 
+@pytest.mark.parametrize("content", ["", "{", "{}", '{"a":1}'])
+def test_a_damaged_result_is_listed_and_repaired(recordings: Path, content: str) -> None:
+    (recordings / FINISHED / "result.json").write_text(content)
+    out, err = run("calls", "list")
+    assert out.splitlines()[1].split()[-1] == "damaged"
+    assert err.splitlines()[1] == "1 call has a damaged result.json: callctl calls repair"
+    assert run("show", FINISHED)[1] == "This call's result.json is damaged: callctl calls repair\n"
+    assert run("calls", "repair")[0].splitlines()[0] == f"{FINISHED}  repaired: 5 turns, ended by customer after 9.0 s"
+    assert run("calls", "list")[1] == ""
+
+
+def test_a_call_that_never_began_is_not_sent_to_repair_for_ever(recordings: Path, keep: Store) -> None:
+    run("calls", "repair")
+    keep([], EMPTY, result=False)
+    out, err = run("calls", "list")
+    assert (out.split()[-1], err) == ("empty", "")
+    assert run("calls", "repair") == ("", "Nothing to repair.\n")
+
+
 def test_repair_json(recordings: Path) -> None:
     assert json.loads(run("calls", "repair", BROKEN, FINISHED, "--json")[0]) == [
         {"session_id": BROKEN, "repaired": True, "was": "broken"},

@@ -100,6 +100,13 @@ def test_pull_offline_says_how(cache: Path) -> None:
         run("pull")
 
 
+def test_offline_forbids_before_anything_is_announced_and_names_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match="models tiny-mind, large-voice are not in the cache") as offline:
+        pull_with_progress(["tiny-mind", "large-voice"])
+    assert "`callctl models pull tiny-mind large-voice --from DIR`" in (offline.value.hint or "")
+    assert capsys.readouterr().err == ""
+
+
 def test_pull_of_an_unknown_name() -> None:
     with pytest.raises(ConfigError, match="did you mean tiny-mind"):
         run("pull", "tiny-mint")
@@ -127,6 +134,11 @@ def test_verify(given: Path, cache: Path) -> None:
     assert result.exception.hint == "callctl models pull tiny-mind"
     [found] = json.loads(result.stdout)
     assert found["fault"] == f"{cache / 'tiny-mind' / 'mind.gguf'}: mind.gguf of tiny-mind has 12 bytes, expected 13"
+
+
+def test_verify_of_an_empty_cache(cache: Path) -> None:
+    assert run("verify") == ("", f"No models of the catalogue in {cache}: callctl models pull\n")
+    assert json.loads(run("verify", "--json")[0]) == []
 
 
 def test_path(given: Path, cache: Path) -> None:

@@ -88,7 +88,7 @@ def test_check_as_json() -> None:
     document = json.loads(result.stdout)
     assert document["ok"] is False
     assert document["profiles"][1]["problems"] == [
-        {"what": "there is no such file", "where": "none.yaml", "hint": "known: bad.yaml"}
+        {"what": "there is no such file", "where": "none.yaml", "hint": "known: bad.yaml, dental-reminder"}
     ]
 
 

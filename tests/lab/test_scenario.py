@@ -397,5 +397,5 @@ def test_a_mangled_file_is_right_or_told_what_is_wrong(text: str) -> None:
         assert [step.action for step in found.steps] or found.script or found.persona
         scenario.cast(found, Path("/nowhere"), PROFILES)
     except ConfigErrors as error:
-        problems = error.problems
+        problems = list(error.problems)
     assert all(p.where and p.where.startswith("x.yaml") and p.what for p in problems)

@@ -133,7 +133,9 @@ def test_loud_is_speech() -> None:
 
 
 def test_a_responder_sees_the_newest_line_only() -> None:
-    responder = ScriptedResponder(lambda heard: (heard.upper(), heard == "bye"), {"coming": True})
+    responder = ScriptedResponder(
+        lambda heard: [heard.upper()] * bool(heard) + [ToolCall("end_call")] * (heard == "bye"), {"coming": True}
+    )
     assert list(responder.respond("", [], RUN)) == []
     assert list(responder.respond("", [Turn("bot", "a"), Turn("customer", "hi")], RUN)) == ["HI"]
     assert list(responder.respond("", [Turn("customer", "bye")], RUN)) == ["BYE", ToolCall("end_call")]

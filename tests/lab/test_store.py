@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from lab import events, record, store
 from lab.errors import ConfigError
 from lab.ports import Signal, Tick
+from lab.result import CallResult
 
 
 def started(name: str, rate: int = 8000) -> events.Started:
@@ -88,6 +91,22 @@ def test_states(tmp_path: Path) -> None:
     killed(tmp_path, "2")
     with record.Recorder(tmp_path / "3", 8000):
         assert [c.state for c in store.calls(tmp_path)] == ["finished", "broken", "running"]
+    assert [c.state for c in store.calls(tmp_path)] == ["finished", "broken", "empty"]
+
+
+def test_calls_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="cannot be read: Not a directory") as found:
+        store.calls(tmp_path / "file")
+    assert found.value.where == str(tmp_path / "file")
+    assert found.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_calls_that_may_not_be_read(tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir(mode=0)
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        store.calls(tmp_path / "recordings")
 
 
 def test_a_result_that_is_not_there_yet_says_what_to_do(tmp_path: Path) -> None:
@@ -123,6 +142,43 @@ def test_lines_that_are_no_events_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b'\n\xff\xfe\nnull\n{"at":1.0,"kind":"call.answered"}\n\n')
     assert store.read_log(path) == [events.Answered(at=1.0)]
+
+
+DAMAGE = ["", "{", "{}", "[1]", '{"a":1}', "null"]
+
+
+@pytest.mark.parametrize("content", DAMAGE)
+def test_a_damaged_result_is_made_anew(tmp_path: Path, content: str) -> None:
+    path = finished(tmp_path, "1") / record.RESULT
+    sound = path.read_bytes()
+    path.write_text(content)
+    (call,) = store.calls(tmp_path)
+    assert call.state == "damaged"
+    with pytest.raises(ConfigError, match="not the result of a call") as found:
+        call.result()
+    assert "callctl calls repair" in (found.value.hint or "")
+    assert store.repair(call) is not None
+    assert path.read_bytes() == sound
+
+
+def test_a_folder_in_the_place_of_a_result_is_kept(tmp_path: Path) -> None:
+    path = finished(tmp_path, "1") / record.RESULT
+    path.unlink()
+    path.mkdir()
+    (path / "mine").write_text("")
+    (call,) = store.calls(tmp_path)
+    assert call.state == "damaged"
+    assert store.repair(call) is not None
+    assert (path.with_name("result.json.was-a-folder") / "mine").exists()
+    assert store.find(tmp_path, "1").result()["disconnected_by"] == "customer"
+
+
+def test_a_damaged_result_without_a_log_is_beyond_repair(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / record.EVENTS).touch()
+    (tmp_path / "1" / record.RESULT).write_text("{")
+    (call,) = store.calls(tmp_path)
+    assert (call.state, store.repair(call)) == ("empty", None)
 
 
 # -- repairing ---------------------------------------------------------------------------------------------------------
@@ -188,3 +244,16 @@ def test_a_call_that_was_begun_again_meanwhile_is_not_touched(tmp_path: Path) ->
     store.write_result(folder, [started("1"), events.Ended(at=1.0, cause="hung_up")])
     assert store.repair(before) is None
     assert json.loads((folder / record.RESULT).read_text())["disconnected_by"] == "customer"
+
+
+def test_the_lock_is_held_while_a_call_is_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed(tmp_path, "1")
+    write, states = store.write_result, list[str]()
+
+    def watched(folder: Path, log: Sequence[events.Event]) -> CallResult:
+        states.append(store.find(tmp_path, "1").state)
+        return write(folder, log)
+
+    monkeypatch.setattr(store, "write_result", watched)
+    store.repair(store.find(tmp_path, "1"))
+    assert states == ["running"], "so a second repair waits, and finds nothing to do"

@@ -16,7 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lab import events, store
+from lab import events, profile, store
+from lab.carrier import Carrier
+from lab.pace import Pace
+from lab.result import CallResult
+from lab.runner import Lab, Order
 
 pytestmark = pytest.mark.sip
 
@@ -185,3 +189,16 @@ def test_a_model_that_is_none(folder: Path, content: bytes | None, says: str) ->
     assert process.returncode in (2, 3), err
     assert re.search(says, err), err
     assert "Traceback" not in err + out
+
+
+def test_a_number_that_nobody_has(folder: Path) -> None:
+    order = Order(profile.load(folder / "long.yaml").resolve({}, {}), "+12025550177", "+12025550100")
+
+    async def dial() -> CallResult:
+        async with Lab(Carrier([]), folder) as lab:
+            return await lab.dial(order)
+
+    result = Pace("real").run(dial)
+    sip = result.callctl.sip
+    assert (result.disconnected_by, sip["code"], sip["cause"]) == ("error", 404, "sip_error")
+    assert result.recording_url is None

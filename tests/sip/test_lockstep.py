@@ -20,13 +20,14 @@ from lab.errors import LineError
 from lab.floor import Manners
 from lab.lines.sip import Lockstep, Softphone
 from lab.pace import Pace
+from lab.ports import ToolCall
 
 from .sides import called, connect, dial, gone, hang_up, in_step, leaping, phones, real
 
 pytestmark = pytest.mark.sip
 
 T = TypeVar("T")
-Answer = Callable[[str], tuple[str, bool]]
+Answer = Callable[[str], list[str | ToolCall]]
 
 
 def ready(engine: T) -> asyncio.Future[T]:
@@ -45,12 +46,13 @@ def talk(replies: int) -> tuple[list[events.Event], list[events.Event], float]:
     pace, ours, theirs = Pace("fixed"), list[events.Event](), list[events.Event]()
     count = itertools.count(1)
 
-    def bot(heard: str) -> tuple[str, bool]:
+    def bot(heard: str) -> list[str | ToolCall]:
         number = next(count)
-        return f"You said: {heard[:12]}. This is reply {number}.", number == replies
+        end = [ToolCall("end_call")] if number == replies else []
+        return [f"You said: {heard[:12]}. This is reply {number}.", *end]
 
-    def customer(heard: str) -> tuple[str, bool]:
-        return f"I heard {heard[-24:]}", False
+    def customer(heard: str) -> list[str | ToolCall]:
+        return [f"I heard {heard[-24:]}"]
 
     async def main() -> float:
         async with in_step() as (a, b):

@@ -16,6 +16,7 @@ from lab.engines.scripted import ScriptedVoice, read_tones
 from lab.floor import Manners
 from lab.lines.softphone import _Transport
 from lab.pace import Pace
+from lab.ports import ToolCall
 
 from .sides import Side, carrier, connect, dial, hang_up, in_step, leaping, phones, real, received, reply
 from .test_lockstep import engines, story
@@ -87,6 +88,9 @@ async def test_the_same_call_loses_the_same_packets_and_more_loss_takes_more() -
     assert all(lost(little) < lost(much) for little, much in zip(runs[0], runs[2], strict=True))
 
 
+LINE, END = "Good. Now the next one of my long lines.", ToolCall("end_call")
+
+
 def talk(loss: float) -> tuple[list[events.Event], list[events.Event]]:
     """A call whose called end spoils the line before it rings: the log of the bot, that of the customer."""
     ours, theirs, count = list[events.Event](), list[events.Event](), itertools.count(1)
@@ -100,12 +104,12 @@ def talk(loss: float) -> tuple[list[events.Event], list[events.Event]]:
                 incoming.line.spoil(loss)
                 incoming.line.ring()
                 part = Part(me="customer", system="", manners=Manners(), answers_after=0.5)
-                words = engines(lambda heard: ("I heard every word of what you have said to me.", False))
+                words = engines(lambda heard: ["I heard every word of what you have said to me."])
                 await Call(part, incoming.line, words, pace, emit=theirs.append).run()
 
             line = a.place(f"sip:+12025550123@127.0.0.1:{b.port}", from_number="+12025550100")
             part = Part(me="bot", system="", manners=Manners(), opening="Hello, this is Robin.")
-            words = engines(lambda heard: ("Good. Now the next one of my long lines.", next(count) == 4))
+            words = engines(lambda heard: [LINE, END] if next(count) == 4 else [LINE])
             await asyncio.gather(Call(part, line, words, pace, emit=ours.append).run(), answer())
 
     pace.run(main)
