@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from lab import scenario
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SLOW = ("callctl dial", "callctl doctor", "callctl models")
+SLOW = ("callctl dial", "callctl doctor", "callctl models", "callctl test")
 
 
 def commands() -> list[str]:
@@ -27,7 +29,7 @@ def commands() -> list[str]:
 MAKE = [c for c in commands() if c.startswith("make")]
 ALL = [c for c in commands() if not c.startswith("make")]
 QUICK = [c for c in ALL if not c.startswith(SLOW)]
-NEEDS_A_CALL = ("callctl show", "callctl result validate")
+NEEDS_A_CALL = ("callctl show", "callctl result validate", "callctl scenario")
 
 
 def run(command: str, folder: Path) -> None:
@@ -50,6 +52,11 @@ def test_the_readme_names_commands() -> None:
     assert [shlex.split(c)[:2] for c in MAKE] == [["make", "call"], ["make", "test"]]
 
 
+def test_the_scenario_is_one() -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert scenario.parse(block, "README.md").steps
+
+
 def test_the_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for command in MAKE:
@@ -65,6 +72,6 @@ def test_quick_commands(tmp_path: Path) -> None:
 @pytest.mark.models
 @pytest.mark.prove
 def test_every_command_in_order(tmp_path: Path) -> None:
-    """Three real calls among them: about four minutes."""
+    """Three real calls over SIP and two in memory among them: about five minutes."""
     for command in ALL:
         run(command, tmp_path)

@@ -74,6 +74,7 @@ def new(
     path = out or Path(f"{call.session_id}.yaml")
     text = as_scenario(call, path.parent)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
