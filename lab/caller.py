@@ -80,6 +80,7 @@ class Caller:
         self._sounds: dict[int, bytes] = {}
         self._bot = _Bot()
         self._tick = 0
+        self._picked_up = False
         self._answered: int | None = None
         self._step = 0
         self._waits_from = 0
@@ -105,7 +106,8 @@ class Caller:
                     self._line.hang_up()
                 elif self._answered is not None:
                     self._live(tick)
-                elif preparing.done() and tick.index * FRAME_SECONDS >= ANSWERS_AFTER:
+                elif preparing.done() and not self._picked_up and tick.index * FRAME_SECONDS >= ANSWERS_AFTER:
+                    self._picked_up = True  # once: over SIP the answer takes a few ticks
                     self._line.answer()
             self._leave_off()
             await preparing

@@ -77,9 +77,9 @@ def new(
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
-    except FileExistsError:
-        raise ConfigError("is there already", where=str(path), hint="--force overwrites it") from None
     except OSError as error:
+        if path.exists():
+            raise ConfigError("is there already", where=str(path), hint="--force overwrites it") from None
         raise ConfigError(f"cannot be written: {error.strerror}", where=str(path)) from None
     typer.echo(f"{path}")
     typer.echo(f"Next: tighten what it expects, then callctl scenario check {path}", err=True)

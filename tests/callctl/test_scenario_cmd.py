@@ -179,6 +179,6 @@ def test_new_overwrites_only_when_told_to(keep: Store, log: list[events.Event]) 
     keep(log)
     Path("x.yaml").write_text("mine")
     assert str(error("new", "--from", "last", "--out", "x.yaml")) == "x.yaml: is there already (--force overwrites it)"
-    assert error("new", "--from", "last", "--out", "none/x.yaml").what == "cannot be written: No such file or directory"
+    assert error("new", "--from", "last", "--out", "x.yaml/y.yaml").what.startswith("cannot be written: ")
     assert error("new", "--from", "nobody").what == "no call `nobody`"
     assert Path("x.yaml").read_text() == "mine"
