@@ -78,7 +78,7 @@ def new(
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        if path.exists():
+        if path.exists() and not force:
             raise ConfigError("is there already", where=str(path), hint="--force overwrites it") from None
         raise ConfigError(f"cannot be written: {error.strerror}", where=str(path)) from None
     typer.echo(f"{path}")

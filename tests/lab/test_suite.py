@@ -394,3 +394,15 @@ def test_junit_with_characters_that_xml_forbids(folder: Path) -> None:
     assert (case.classname, case.name) == ("deep", "x")
     (result,) = case.result
     assert result.text == "\n".join(["the whole call: expected <&\"'>; [31mé😀"] * 2)
+
+
+# -- over SIP ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.sip
+@pytest.mark.parametrize("text", [SAYS_YES, REACTS])
+def test_the_verdict_over_sip_is_the_one_in_memory(text: str, folder: Path) -> None:
+    case = Case("same", write("same.yaml", text))
+    for how in (How("loop", "fixed"), How("sip", "fixed")):
+        outcome = suite.hold(case, how, folder / how.carried, {})
+        assert (outcome.verdict, outcome.failures) == ("passed", []), how
