@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from lab import audio, events
-from lab.floor import FRAME_SECONDS
+from lab.audio import FRAME_SECONDS
 from lab.offload import stream
 from lab.pace import Pace
 from lab.ports import Detector, Line, Tick, Voice

@@ -25,7 +25,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-FRAME_SECONDS = 0.02
+from lab.audio import FRAME_SECONDS
+
 _ENTER, _LEAVE = 0.5, 0.35
 _ONSET = 3
 _PAUSE = 10
