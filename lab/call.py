@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lab import audio, events
+from lab.dialogue import Dialogue, Piece, Plan
 from lab.errors import LabError
 from lab.floor import (
     AskAgain,
@@ -38,11 +39,12 @@ from lab.floor import (
     TurnEnded,
     Yield,
 )
-from lab.offload import call, stream
+from lab.offload import stream
 from lab.pace import Pace
 from lab.phrases import Phrases, pause_after
 from lab.playout import Playout
-from lab.ports import Detector, Line, Recognizer, Responder, Signal, Tick, ToolCall, Turn, Voice, Who
+from lab.ports import Detector, Line, Recognizer, Signal, Tick, ToolCall, Turn, Voice, Who
+from lab.tools import ToolAnswer, shown
 
 T = TypeVar("T")
 
@@ -65,7 +67,6 @@ class Part:
     """What this side is to do in the call. Seconds."""
 
     me: Who
-    system: str
     manners: Manners
     opening: str | None = None
     ask_again: tuple[str, ...] = ()
@@ -89,9 +90,16 @@ class Engines:
     """What this side computes with. Futures, because a phone can ring while models load."""
 
     recognizer: asyncio.Future[Recognizer]
-    responder: asyncio.Future[Responder]
+    dialogue: Dialogue
     voice: asyncio.Future[Voice]
     detector: Detector
+
+    @property
+    def loading(self) -> list[asyncio.Future[Any]]:
+        """All that may not be there yet."""
+        dialogue = self.dialogue
+        embedder = [dialogue.embedder] if dialogue.embedder is not None else []
+        return [self.recognizer, dialogue.responder, self.voice, *embedder]
 
 
 @dataclass(slots=True)
@@ -176,7 +184,7 @@ class Call:
 
     async def run(self) -> None:
         """Until the line has ended. Raises only what is nobody's fault on this call: cancellation and disk errors."""
-        for loading in (self.engines.recognizer, self.engines.responder, self.engines.voice):
+        for loading in self.engines.loading:
             loading.add_done_callback(self._check_loaded)
         if self.part.opening:
             self._opening = True
@@ -400,27 +408,34 @@ class Call:
             self.hang_up(self._closing)
             return
         self._closing = None
-        responder = await asyncio.shield(self.engines.responder)
         self._cancel_warming()
-        history = self._history()
-        system = self.part.system
-        pieces = stream(lambda stop: responder.respond(system, history, stop), self.pace, "llm_first", "llm")
-        await self._speak(pieces, answers=theirs.turn)
+        await self._speak(self.engines.dialogue.reply(self._history()), answers=theirs.turn)
 
     async def _say(self, text: str, *, answers: int | None) -> None:
-        async def whole() -> AsyncGenerator[str | ToolCall, None]:
+        async def whole() -> AsyncGenerator[Piece, None]:
             yield text
 
         await self._speak(whole(), answers=answers)
 
-    async def _speak(self, pieces: AsyncGenerator[str | ToolCall, None], *, answers: int | None) -> None:
+    async def _speak(self, pieces: AsyncGenerator[Piece, None], *, answers: int | None) -> None:
         """Say a line as it is written. Its audio is queued phrase by phrase; the tick loop follows it out."""
         phrases, asked, then = Phrases(), self.pace.now(), None
+        plan: Plan | None = None
         voice = await asyncio.shield(self.engines.voice)
         line: _Line | None = None
         async with aclosing(pieces):
             first = True
             async for piece in pieces:
+                if isinstance(piece, Plan):
+                    plan = piece
+                    continue
+                if isinstance(piece, ToolAnswer):
+                    self._emit(
+                        events.ToolAnswered(
+                            at=self.at, name=piece.name, ok=piece.ok, data=shown(piece.data), error=piece.error, took=piece.took
+                        )
+                    )
+                    continue
                 if first and answers is not None:
                     self._stage(answers, "llm_first", asked)
                 first = False
@@ -434,8 +449,13 @@ class Call:
                     continue
                 for phrase in phrases.feed(piece):
                     line = await self._speak_phrase(voice, phrase, line, answers)
+                    self._begun(plan, line, answers)
+                    plan = None
         for phrase in phrases.rest():
             line = await self._speak_phrase(voice, phrase, line, answers)
+            self._begun(plan, line, answers)
+            plan = None
+        self._begun(plan, line, answers)
         self._opening = False
         if line is None:  # nothing to say
             if then:
@@ -443,6 +463,31 @@ class Call:
             return
         line.then = then or ("closure_phrase" if self._closes(self._playout.text) else None)
         line.complete = True
+
+    def _begun(self, plan: Plan | None, line: _Line | None, answers: int | None) -> None:
+        """The line of `plan` is on its way to their ear: the conversation stands there now."""
+        if plan is None:
+            return
+        self.engines.dialogue.commit(plan)
+        fields = plan.state.fields if plan.state else {}
+        self._emit(
+            events.Replied(
+                at=self.at,
+                turn=line.turn if line else 0,
+                answers=answers or 0,
+                how=plan.how,
+                step=plan.step,
+                pick=plan.pick,
+                confidence=plan.confidence,
+                second=plan.second,
+                filled=dict(plan.filled),
+                by=dict(plan.by),
+                tool=plan.tool,
+                dropped=plan.dropped,
+                next=plan.state.step if plan.state else None,
+                fields=dict(fields),
+            )
+        )
 
     async def _speak_phrase(self, voice: Voice, phrase: str, line: _Line | None, answers: int | None) -> _Line:
         asked, rate = self.pace.now(), self.line.rate
@@ -531,9 +576,7 @@ class Call:
 
     async def _warm(self) -> None:
         """While they take their turn: have the responder read what was said so far."""
-        responder = await asyncio.shield(self.engines.responder)
-        history, system = self._history(), self.part.system
-        await call(lambda stop: responder.warm(system, stop, history), self.pace, "load")
+        await self.engines.dialogue.warm(self._history())
 
     def _cancel_warming(self) -> None:
         if self._warming is not None:

@@ -29,9 +29,19 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DIGITS = 16
 """Hexadecimal digits kept of a part's SHA-256."""
 
-EngineStage = Literal["stt", "llm", "extract", "tts"]
-Item = str | bytes | ToolCall
-"""A text, a piece of audio as G.711 µ-law codes at the line's rate, or something asked for."""
+EngineStage = Literal["stt", "llm", "pick", "embed", "extract", "tts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Vectors: whole 127ths, a signed byte each."""
+
+    width: int
+    data: bytes
+
+
+Item = str | bytes | ToolCall | tuple[float, ...] | Rows
+"""A text, a piece of audio as G.711 µ-law codes at the line's rate, something asked for, scores, or vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,10 @@ def _take_record(take: Take, blobs: dict[str, bytes]) -> dict[str, Any]:
                 return {"audio": _keep(blobs, "audio", item)}
             case ToolCall():
                 return {"tool": item.name, "arguments": dict(item.arguments)}
+            case tuple():
+                return {"scores": list(item)}
+            case Rows(width, data):
+                return {"vectors": _keep(blobs, "vectors", data), "width": width}
 
     def of_answer(answer: Answer) -> dict[str, Any]:
         question = answer.question
@@ -184,6 +198,10 @@ def _take(record: dict[str, Any], members: Mapping[str, bytes]) -> Take:
     def item(found: dict[str, Any]) -> Item:
         if "audio" in found:
             return members[found["audio"]]
+        if "vectors" in found:
+            return Rows(int(found["width"]), members[found["vectors"]])
+        if "scores" in found:
+            return tuple(float(score) for score in found["scores"])
         return ToolCall(found["tool"], found["arguments"]) if "tool" in found else str(found["text"])
 
     def answer(found: dict[str, Any]) -> Answer:

@@ -6,11 +6,13 @@ but what the customer's ear understood.
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from lab import template
-from lab.call import Part
+from lab.call import SILENCE, Part
 from lab.floor import Manners
 from lab.persona import Mind, Persona
 from lab.ports import ToolCall
@@ -30,6 +32,11 @@ class Customer:
     ) -> None:
         self.persona = persona
         self._doing = doing
+        self._pauses = random.Random(seed)
+        spread = persona.varies.rate * (2 * random.Random(f"rate {seed}").random() - 1)
+        rate = min(2.0, max(0.5, round(persona.voice.rate * (1 + spread), 3)))
+        self.voice = persona.voice.model_copy(update={"rate": rate})
+        """How this call's customer sounds."""
         self.told: list[str] = []
         self._mind = Mind(persona, seed)
 
@@ -38,13 +45,27 @@ class Customer:
         answer = self._mind.answer(heard)
         if answer.reaction:
             self.told.append(answer.reaction)
-        return [*answer.pieces, *self._doing.get(answer.reaction or "", ())]
+        return [*self._paused(answer.pieces), *self._doing.get(answer.reaction or "", ())]
+
+    def _paused(self, pieces: list[str | ToolCall]) -> list[str | ToolCall]:
+        """`pieces` with pauses before and within what is said, where the persona makes them."""
+        longest = self.persona.varies.pauses
+        if not longest:
+            return pieces
+        made: list[str | ToolCall] = []
+        for piece in pieces:
+            parts = re.split(r"(?<=[,.;]) ", piece) if isinstance(piece, str) else [piece]
+            for index, part in enumerate(parts):
+                seconds = round(longest * self._pauses.random() * (1.0 if index == 0 else 0.5), 2)
+                if isinstance(part, str):
+                    made.append(ToolCall(SILENCE, {"seconds": seconds}))
+                made.append(part)
+        return made
 
     def part(self) -> Part:
         persona = self.persona
         return Part(
             me="customer",
-            system="",
             opening=template.render(persona.greeting, persona.values()).text if persona.greeting else None,
             manners=Manners(
                 endpointing=ENDPOINTING,

@@ -225,6 +225,53 @@ class ToolCalled(Event):
 
 @_known
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswered(Event):
+    kind: ClassVar[str] = "tool_result"
+    name: str
+    ok: bool
+    data: Any = None
+    """What it gave; where that is longer than 2 kB as JSON, the beginning of that JSON as text (`lab.tools.shown`)."""
+    error: str | None = None
+    """Why it is not ok, one sentence."""
+    took: float = 0.0
+    """Seconds of call time."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replied(Event):
+    """How a line of the bot came about; logged when it begins to be heard."""
+
+    kind: ClassVar[str] = "reply"
+    turn: int
+    """The bot's turn; 0 when nothing was said."""
+    answers: int
+    """The customer's turn."""
+    how: str
+    """picked, confirming, asked_back, generated, unknown, gave_up (see lab.dialogue); free without prepared answers."""
+    step: str | None = None
+    """Where the conversation stood."""
+    pick: str | None = None
+    """The likeliest prepared answer, also where it was not taken."""
+    confidence: float | None = None
+    """Its probability."""
+    second: float | None = None
+    """The model's opinion of it, in log-odds; null when it was not asked."""
+    filled: dict[str, Any] = field(default_factory=dict)
+    """Field -> value, by this line."""
+    by: dict[str, str] = field(default_factory=dict)
+    """Field -> who read it: words, model, profile."""
+    tool: str | None = None
+    dropped: str | None = None
+    """What was not said, or not taken, and why."""
+    next: str | None = None
+    """Where the conversation stands now."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """All that is known now."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unresolved(Event):
     """A `{{variable}}` had no value and stays literal."""
 

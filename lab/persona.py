@@ -88,6 +88,15 @@ class Ear(Strict):
     model: Text = "whisper-tiny.en"
 
 
+class Varies(Strict):
+    """How one call with this customer differs from the next; the seed decides."""
+
+    rate: Annotated[float, Field(ge=0, le=0.3)] = 0.0
+    """The voice is up to this share faster or slower."""
+    pauses: Annotated[Duration, Field(ge=0, le=3)] = 0.0
+    """Up to this many seconds pass before a line, and at a comma or a full stop within it."""
+
+
 class Reaction(Strict):
     """What to answer when something was heard."""
 
@@ -109,7 +118,9 @@ class Expect(Strict):
     told: Annotated[tuple[Text, ...], OneOrMore] = ()
     """Reactions that must have been said."""
     fields: Options = Field(default_factory=dict)
-    """Values that `post_call_analysis` must have."""
+    """Values of the bot's flow, as its author would write them: `pay_day: Friday`."""
+    analysis: Options = Field(default_factory=dict)
+    """Values that `post_call_analysis` should have. Judged apart: the goal does not depend on it."""
 
 
 class Script(Strict):
@@ -164,6 +175,7 @@ class Persona(Script):
     description: str = ""
     number: LabNumber
     voice: PersonaVoice = PersonaVoice()
+    varies: Varies = Varies()
     ear: Ear = Ear()
     answers_after: Annotated[Duration, Field(ge=0)] = 2.0
     """Seconds of ringing."""

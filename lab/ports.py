@@ -9,9 +9,14 @@ generator from another thread. No engine ever calls back into the call.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Who = Literal["bot", "customer"]
 DisconnectedBy = Literal[
@@ -27,6 +32,10 @@ DisconnectedBy = Literal[
     "error",
 ]
 """Who or what ended a call, in the words of the call-result contract."""
+
+
+Use = Literal["talk", "pick", "fill", "analysis"]
+"""What a model is asked for: each has a prompt of its own, which stays evaluated while another is asked."""
 
 
 class Stop(Protocol):
@@ -60,6 +69,24 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of a tool call, at its place in the history."""
+
+    call: ToolCall
+    data: Any
+    """Anything that JSON can say."""
+
+    @property
+    def text(self) -> str:
+        """For models that know no tools: `[book_slot returned {"code": "A 12"}]`."""
+        return f"[{self.call.name} returned {json.dumps(self.data, ensure_ascii=False)}]"
+
+
+Past = Turn | ToolResult
+"""One thing in the history of a conversation."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineFacts:
     """What is written into the result about an engine."""
 
@@ -72,6 +99,8 @@ class EngineFacts:
     version: str | None = None
     """Of the library."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    calls_tools: bool = False
+    """A Responder that calls tools of its own accord."""
 
 
 class Recognizer(Protocol):
@@ -93,15 +122,28 @@ class Responder(Protocol):
 
     facts: EngineFacts
 
-    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
+    def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
         """Make ready to answer in a conversation that has come to `turns`; whoever speaks next is still to be heard."""
         ...
 
-    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
-        """Pieces of the bot's next line as they come; joined they are the line. History is what was *heard*."""
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
+        """Pieces of the bot's next line as they come; joined they are the line. History is what was *heard*.
+
+        tools: what may be called, defined in OpenAI's form; an engine that cannot call tools passes them over.
+        """
         ...
 
-    def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+    def weigh(
+        self, system: str, turns: Sequence[Past], choices: Sequence[str], stop: Stop
+    ) -> Iterator[Sequence[float]]:
+        """Once: how likely the next line begins with each of `choices` (a letter each), as log-probabilities."""
+        ...
+
+    def extract(
+        self, system: str, text: str, schema: Mapping[str, Any], stop: Stop, *, use: Use = "analysis"
+    ) -> Iterator[str]:
         """Pieces of one JSON document that follows `schema` (JSON Schema, object at the top)."""
         ...
 
@@ -113,6 +155,19 @@ class Voice(Protocol):
 
     def speak(self, text: str, rate: int, stop: Stop) -> Iterator[bytes]:
         """16-bit mono at `rate` Hz, in pieces as they come."""
+        ...
+
+
+class Embedder(Protocol):
+    """Sentences to vectors: those that mean much the same lie close together."""
+
+    facts: EngineFacts
+
+    def embed(self, texts: Sequence[str], stop: Stop) -> Iterator[NDArray[np.float32]]:
+        """Once, unless stopped first: a row of about unit length for each text, so that a dot product is a cosine.
+
+        A row depends on its text alone, is as wide as the engine's others, and holds whole 127ths: a byte each on a tape.
+        """
         ...
 
 

@@ -18,7 +18,9 @@ import yaml
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lab import numbers, strict, template
+from lab.flow import Flow, Name
 from lab.strict import Duration, FieldError, OneOrMore, Options, Strict
+from lab.tooling import Tool
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -75,6 +77,9 @@ def _environment_name(value: str) -> str:
         "this is no environment variable's name", hint="write the name, as in `OPENAI_API_KEY`, never the key"
     )
 
+
+_LATER = ("fields.", "tool.")
+"""Namespaces of what is known in the course of the call only."""
 
 Slug = Annotated[str, AfterValidator(_slug)]
 E164 = Annotated[str, AfterValidator(strict.check(numbers.e164))]
@@ -275,7 +280,19 @@ class Profile(Strict):
     limits: Limits = Limits()
     closure_phrases: Texts = ("goodbye", "bye bye", "have a great day")
     """When the bot has said one of these, it hangs up once it was played."""
+    flow: Flow | None = None
+    """Prepared answers; None lets the model write every line."""
+    tools: dict[Name, Tool] = Field(default_factory=dict)
+    """What the bot can have done during the call."""
     analysis: Analysis | None = None
+
+    @model_validator(mode="after")
+    def _tools_known(self) -> Profile:
+        for loc, answer in self.flow.answers() if self.flow else ():
+            if answer.calls and answer.calls not in self.tools:
+                hint = strict.did_you_mean(answer.calls, list(self.tools)) or "write it under `tools`"
+                raise FieldError(f"there is no tool `{answer.calls}`", hint=hint, at=("flow", *loc, "calls"))
+        return self
 
     @model_validator(mode="after")
     def _time_for_every_line(self) -> Profile:
@@ -292,7 +309,8 @@ class Profile(Strict):
 
     def referenced_variables(self) -> tuple[str, ...]:
         """Names in `{{…}}` of every text that is filled in, as written, each once."""
-        return tuple(dict.fromkeys(name for text in self._texts() for name in template.names(text)))
+        names = (name for text in self._texts() for name in template.names(text) if not name.startswith(_LATER))
+        return tuple(dict.fromkeys(names))
 
     def resolve(self, values: Mapping[str, object], system: Mapping[str, str]) -> Resolved:
         """This profile with all its texts filled in, and in `variables` what they were filled in with.
@@ -313,9 +331,12 @@ class Profile(Strict):
             "variables": variables,
             "turn_taking": taking,
             "closure_phrases": tuple(filled[phrase] for phrase in self.closure_phrases),
+            "flow": self.flow and self.flow.filled(filled),
             "analysis": self.analysis and self.analysis.filled(filled),
         }
-        unresolved = dict.fromkeys(name for result in rendered.values() for name in result.unresolved)
+        unresolved = dict.fromkeys(
+            name for result in rendered.values() for name in result.unresolved if not name.startswith(_LATER)
+        )
         return Resolved(self.model_copy(update=update), tuple(unresolved))
 
     def redacted(self) -> dict[str, Any]:
@@ -333,7 +354,8 @@ class Profile(Strict):
     def _texts(self) -> list[str]:
         """Every text in which variables are filled in."""
         spoken = [self.prompt, self.opening_message, *self.turn_taking.re_engagement.lines, *self.closure_phrases]
-        return [*spoken, *self.analysis.texts()] if self.analysis else spoken
+        prepared = self.flow.texts() if self.flow else []
+        return [*spoken, *prepared, *(self.analysis.texts() if self.analysis else [])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,10 @@ class CallctlPart(_Strict):
     goal: bool | None = Field(
         description="Whether the customer's expectations were met; null when there were none or they could not be judged."
     )
+    fields: dict[str, Any] = Field(description="What the prepared conversation found out; empty without one.")
+    analysis_right: bool | None = Field(
+        description="Whether post_call_analysis is what the simulated customer expects; null where that cannot be judged."
+    )
     analysis_error: str | None = Field(description="Why post_call_analysis is null.")
     metrics: dict[str, Any] = Field(description="Figures in seconds; null means not measured.")
     engines: dict[str, Any] = Field(description="What computed, by stage, with SHA-256 of the model files.")
@@ -132,6 +136,8 @@ def fold(log: Sequence[events.Event], *, recording_url: str | None, recording_ke
         callctl=CallctlPart(
             schema=SCHEMA,
             goal=goal(log, by),
+            fields=fields(log),
+            analysis_right=analysis_right(log),
             analysis_error=_analysis_error(analysis),
             metrics=metrics(log),
             engines=started.context.get("engines", {}),
@@ -157,7 +163,7 @@ def transcript(log: Sequence[events.Event], answered: float) -> list[TranscriptL
 
 
 def goal(log: Sequence[events.Event], by: DisconnectedBy) -> bool | None:
-    """Whether the customer's `expect` holds; None without one, or when the analysis it needs is missing."""
+    """Whether the customer's `expect` holds, its `analysis` left out; None without one."""
     started = log[0]
     expect = started.context.get("expect") if isinstance(started, events.Started) else None
     if not expect:
@@ -165,13 +171,24 @@ def goal(log: Sequence[events.Event], by: DisconnectedBy) -> bool | None:
     told = next((set(e.told) for e in reversed(log) if isinstance(e, events.Told)), set())
     if by not in expect.get("disconnected_by", [by]) or not set(expect.get("told", [])) <= told:
         return False
-    fields = expect.get("fields") or {}
-    if not fields:
-        return True
-    analysis = next((e.data for e in reversed(log) if isinstance(e, events.Analysed)), None)
-    if analysis is None:
+    known = fields(log)
+    return all(known.get(name) == value for name, value in (expect.get("fields") or {}).items())
+
+
+def fields(log: Sequence[events.Event]) -> dict[str, Any]:
+    """What the prepared conversation found out."""
+    return next((dict(e.fields) for e in reversed(log) if isinstance(e, events.Replied)), {})
+
+
+def analysis_right(log: Sequence[events.Event]) -> bool | None:
+    """Whether the analysis found what the customer's `expect.analysis` says; None without one, or without an analysis."""
+    started = log[0]
+    expect = started.context.get("expect") if isinstance(started, events.Started) else None
+    wanted = (expect or {}).get("analysis")
+    found = next((e.data for e in reversed(log) if isinstance(e, events.Analysed)), None)
+    if not wanted or found is None:
         return None
-    return all(analysis.get(name) == value for name, value in fields.items())
+    return all(found.get(name) == value for name, value in wanted.items())
 
 
 def _analysis_error(analysis: events.Analysed | None) -> str | None:

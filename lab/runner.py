@@ -12,16 +12,18 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from lab import analysis, events, offload, record, store
+from lab import analysis, events, offload, record, store, strict, template, values
 from lab.call import Call, Engines, Part
 from lab.caller import Caller
 from lab.carrier import NOT_FOUND, Carrier
 from lab.customers import Customer
-from lab.errors import InfrastructureError, LabError
+from lab.dialogue import Brief, Dialogue
+from lab.errors import ConfigError, InfrastructureError, LabError
 from lab.floor import Manners
 from lab.lines import loop as loop_line
 from lab.lines.sip import IncomingCall, Lockstep, Softphone
@@ -102,6 +104,7 @@ class Lab:
         self._calls: dict[str, Call] = {}
         self._interrupted = asyncio.Event()
         self._stack = AsyncExitStack()
+        self._warming: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Lab:
         return self
@@ -170,7 +173,7 @@ class Lab:
         for name in order.profile.unresolved:
             emit(events.Unresolved(at=0.0, name=name))
         async with self._line(session, order, talk) as line:
-            call = Call(bot_part(profile), line, self._bot_engines(profile), self.pace, emit=emit, tap=recorder.tick)
+            call = Call(bot_part(profile), line, self._bot_engines(order), self.pace, emit=emit, tap=recorder.tick)
             self._calls[session] = talk.call = call
             try:
                 if self._interrupted.is_set():
@@ -283,19 +286,19 @@ class Lab:
     async def prepare(self, order: Order) -> None:
         """Load what the call will compute with, so that none of it falls into the call. Raises what loading raises."""
         profile = order.profile.profile
-        bot = self._bot_engines(profile)
-        await asyncio.gather(bot.voice, bot.recognizer, bot.responder)
+        bot = self._bot_engines(order)
+        await asyncio.gather(*bot.loading)
         persona = None if order.steps else self.carrier.who(order.to_number)
         if persona:
             customer = self._customer_engines(Customer(persona, order.seed), profile)
             await asyncio.gather(customer.voice, customer.recognizer)
 
-    def _bot_engines(self, profile: Profile) -> Engines:
-        shelf = self.shelf
+    def _bot_engines(self, order: Order) -> Engines:
+        shelf, profile = self.shelf, order.profile.profile
         voice = shelf.voice(PersonaVoice(voice=profile.tts.voice), profile.tts.options)  # first: it speaks first
         return Engines(
             recognizer=shelf.recognizer(profile.stt.model, profile.language, profile.stt.options),
-            responder=asyncio.ensure_future(self._warmed(shelf.responder(profile.llm), profile.prompt)),
+            dialogue=self._bot_dialogue(order),
             voice=voice,
             detector=shelf.detector("bot", tones=profile.stt.model == SCRIPTED),
         )
@@ -303,20 +306,48 @@ class Lab:
     def _customer_engines(self, customer: Customer, profile: Profile) -> Engines:
         persona = customer.persona
         bot_speaks_tones, bot_hears_tones = profile.tts.voice == SCRIPTED, profile.stt.model == SCRIPTED
-        voice = persona.voice.model_copy(update={"voice": SCRIPTED}) if bot_hears_tones else persona.voice
+        voice = customer.voice.model_copy(update={"voice": SCRIPTED}) if bot_hears_tones else customer.voice
         ready: asyncio.Future[Responder] = asyncio.get_running_loop().create_future()
         ready.set_result(_responder(customer))
         return Engines(
             recognizer=self.shelf.recognizer(SCRIPTED if bot_speaks_tones else persona.ear.model),
-            responder=ready,
+            dialogue=Dialogue(Brief(), ready, self.pace),
             voice=self.shelf.voice(voice),
             detector=self.shelf.detector("customer", tones=bot_speaks_tones),
         )
 
-    async def _warmed(self, loading: asyncio.Future[Responder], system: str) -> Responder:
-        responder = await asyncio.shield(loading)
-        await offload.call(lambda stop: responder.warm(system, stop), self.pace, "load")
-        return responder
+    def _bot_dialogue(self, order: Order) -> Dialogue:
+        profile = order.profile.profile
+        now = self._now().astimezone(ZoneInfo(profile.timezone))
+        brief = Brief(
+            system=profile.prompt,
+            opening=profile.opening_message,
+            flow=profile.flow,
+            tools=profile.tools,
+            values={**template.namespaced(profile.variables), **template.system(now, profile.timezone)},
+            today=now.date(),
+        )
+        embedder = self.shelf.embedder(self.shelf.embedding(profile)) if profile.flow else None
+        loading = self.shelf.responder(profile.llm)
+        ready: asyncio.Future[Responder] = asyncio.get_running_loop().create_future()
+        dialogue = Dialogue(brief, ready, self.pace, embedder)
+        warming = asyncio.ensure_future(self._warmed(dialogue, loading, ready))
+        self._warming.add(warming)
+        warming.add_done_callback(self._warming.discard)
+        return dialogue
+
+    async def _warmed(
+        self, dialogue: Dialogue, loading: asyncio.Future[Responder], ready: asyncio.Future[Responder]
+    ) -> None:
+        """Hand over the responder once it has read its prompts."""
+        try:
+            responder = await asyncio.shield(loading)
+            await dialogue.prepare(responder)
+            if not ready.done():
+                ready.set_result(responder)
+        except Exception as error:  # noqa: BLE001 - raised again where the responder is awaited
+            if not ready.done():
+                ready.set_exception(error)
 
     # -- after the call ------------------------------------------------------------------------------------------------
 
@@ -365,6 +396,9 @@ class Lab:
             await _end(asking)
             await _end(stopped)
 
+    def _expected(self, persona: Persona, profile: Profile) -> dict[str, Any]:
+        return expected(persona, profile, self._now().astimezone(ZoneInfo(profile.timezone)).date())
+
     def _started(self, session: str, order: Order, rate: int) -> events.Started:
         profile = order.profile.profile
         persona = None if order.steps else self.carrier.who(order.to_number)
@@ -383,9 +417,31 @@ class Lab:
                 "persona": persona.name if persona else None,
                 "variables": without_secrets(order.variables),
                 "engines": self.shelf.facts(profile),
-                "expect": persona.expect.model_dump(mode="json", exclude_defaults=True) if persona else None,
+                "expect": self._expected(persona, profile) if persona else None,
             },
         )
+
+
+def expected(persona: Persona, profile: Profile, today: date) -> dict[str, Any]:
+    """What `persona` expects of a call with the bot of `profile`; fields as the flow would fill them.
+
+    Raises ConfigError for a field that the flow does not have, or a value that it cannot have.
+    """
+    found = persona.expect.model_dump(mode="json", exclude_defaults=True)
+    if "fields" not in found:
+        return found
+    where = f"persona {persona.name}"
+    for name, written in found["fields"].items():
+        field = profile.flow.fields.get(name) if profile.flow else None
+        if field is None:
+            known = list(profile.flow.fields) if profile.flow else []
+            hint = strict.did_you_mean(name, known) or f"the bot {profile.name} has no flow; expect `analysis` or `told`"
+            raise ConfigError(f"expects the field `{name}`, which this bot does not fill", where=where, hint=hint)
+        value = values.literal(field, template.as_text(written), today)
+        if value is None:
+            raise ConfigError(f"expects `{name}: {written}`, which is no {field.type}", where=where)
+        found["fields"][name] = value
+    return found
 
 
 def bot_part(profile: Profile) -> Part:
@@ -393,7 +449,6 @@ def bot_part(profile: Profile) -> Part:
     taking, limits = profile.turn_taking, profile.limits
     return Part(
         me="bot",
-        system=profile.prompt,
         opening=profile.opening_message,
         ask_again=taking.re_engagement.lines,
         closure_phrases=profile.closure_phrases,

@@ -20,22 +20,24 @@ import yaml
 
 from lab import catalogue, models, offload, strict
 from lab.engines import scripted
-from lab.engines.cassette import Playback, Recording, Tape, TapedRecognizer, TapedResponder, TapedVoice
+from lab.engines.cassette import Playback, Recording, Tape, TapedEmbedder, TapedRecognizer, TapedResponder, TapedVoice
 from lab.errors import ConfigError, ConfigErrors
 from lab.pace import Pace
 from lab.persona import Mind, PersonaVoice, Script
-from lab.ports import Detector, EngineFacts, Recognizer, Responder, Voice
+from lab.ports import Detector, Embedder, EngineFacts, Recognizer, Responder, Voice
 from lab.profile import Llm, Profile
 
 if TYPE_CHECKING:
     from lab.engines.llama import Llama
+    from lab.engines.minilm import MiniLM
     from lab.engines.openai import OpenAIChat
     from lab.engines.piper import Piper
     from lab.engines.whisper import Whisper
 
 T = TypeVar("T")
-E = TypeVar("E", Recognizer, Responder, Voice)
+E = TypeVar("E", Recognizer, Responder, Voice, Embedder)
 SCRIPTED = "scripted"
+EMBEDDING = "all-minilm-l6-v2"
 AT_ONCE = 2
 """Engines that load at the same time: more only make the first one late, and it is the voice that has to speak first."""
 
@@ -95,6 +97,22 @@ class Shelf:
 
         return self._taped(_llm(llm), make, TapedResponder, None if llm.base_url else llm.model)
 
+    def embedding(self, profile: Profile) -> str:
+        """The model that holds customers' words against examples: none where there is no model for anything else either."""
+        return SCRIPTED if profile.llm.model == SCRIPTED else EMBEDDING
+
+    def embedder(self, model: str) -> asyncio.Future[Embedder]:
+        """Sentences to vectors."""
+        if model == SCRIPTED:
+            return self._load(scripted.ScriptedEmbedder)
+
+        def make() -> Embedder:
+            found = models.locate(model, "embedding")
+            kept = catalogue.cache_dir() / ".vectors" / f"{(found.sha256 or found.path.name)[:12]}.sqlite"
+            return _minilm()(found.path, name=model, sha256=found.sha256, cache=kept)
+
+        return self._taped(_asked("embedding", model), make, TapedEmbedder, model)
+
     def detector(self, side: str, *, tones: bool) -> Detector:
         """Voice activity, new for each call. side: who hears with it. tones: the other side speaks in tones."""
         if tones:
@@ -122,10 +140,13 @@ class Shelf:
             return {"model": name, "sha256": sha256}
 
         server = {"model": llm.model, "sha256": None, "base_url": llm.base_url}
+        name = self.embedding(profile)
+        embedding = {"embedding": of(name, "embedding", _asked("embedding", name))} if profile.flow else {}
         return {
             "stt": of(stt.model, "stt", _stt(stt.model, profile.language, stt.options)),
             "llm": server if llm.base_url else of(llm.model, "llm", _llm(llm)),
             "tts": of(tts.voice, "voice", _tts(PersonaVoice(voice=tts.voice), tts.options)),
+            **embedding,
         }
 
     def check(self, profile: Profile) -> None:
@@ -284,6 +305,12 @@ def _llama() -> type[Llama]:
     from lab.engines.llama import Llama
 
     return Llama
+
+
+def _minilm() -> type[MiniLM]:
+    from lab.engines.minilm import MiniLM
+
+    return MiniLM
 
 
 def _openai() -> type[OpenAIChat]:

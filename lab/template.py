@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from lab.errors import ConfigError
 
 _TOKEN = re.compile(r"\{\{([^{}\n]*)\}\}")
-_NAMESPACES = ("call.", "crm.", "system.", "result.", "analysis.", "qc.")
+_NAMESPACES = ("call.", "crm.", "system.", "result.", "analysis.", "qc.", "fields.", "tool.")
 _BARE = ("", "system.", "crm.", "call.")
 
 

@@ -26,14 +26,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lab import audio
-from lab.cassette import Answer, Item, Question, Take, Track
+from lab.cassette import Answer, Item, Question, Rows, Take, Track
 from lab.errors import ConfigError
 from lab.g711 import PCMU
-from lab.ports import Detector, EngineFacts, Recognizer, Responder, Stop, ToolCall, Turn, Voice
+from lab.ports import Detector, Embedder, EngineFacts, Past, Recognizer, Responder, Stop, ToolCall, Turn, Use, Voice
 
 GIST = 60
 """Characters shown of what was asked."""
+SCORE_DIGITS = 4
+"""Decimals kept of a score; the call that is recorded is given no more of them either."""
+_STEPS = 127
+"""Of which vectors hold whole parts; see `lab.ports.Embedder`."""
 DETECTOR = "detector"
 """What a detector is asked for as, in the take's list of engines."""
 
@@ -46,8 +53,11 @@ _WORDS = {
     "hints": "the hints",
     "system": "the prompt",
     "turns": "what was said before",
+    "choices": "the choices",
+    "texts": "the texts",
     "text": "the text",
     "schema": "the schema",
+    "tools": "the tools",
 }
 
 
@@ -136,7 +146,8 @@ class Playback:
         """In which parts the question differs from the one recorded that is most like it."""
 
         def differing(other: Question) -> list[str]:
-            return [name for name, part in question.parts.items() if other.parts.get(name) != part]
+            names = dict.fromkeys([*question.parts, *other.parts])
+            return [name for name in names if question.parts.get(name) != other.parts.get(name)]
 
         others = [a.question for a in self._take.answers if a.question.stage == question.stage]
         if not others:
@@ -164,18 +175,42 @@ class TapedResponder:
     def __init__(self, tape: Tape, facts: EngineFacts, responder: Responder | None) -> None:
         self.facts, self._tape, self._responder = facts, tape, responder
 
-    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
+    def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
         if self._responder is not None:
             self._responder.warm(system, stop, turns)
 
-    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
         asked = _gist(turns[-1].text if turns else "")
-        question = Question.to(self.facts, "llm", asked, system=system, turns=[asdict(turn) for turn in turns])
-        return self._tape.ask(question, lambda: _real(self._responder).respond(system, turns, stop), stop)
+        offered = {"tools": list(tools)} if tools else {}
+        question = Question.to(self.facts, "llm", asked, system=system, turns=_plain(turns), **offered)
+        return self._tape.ask(question, lambda: _real(self._responder).respond(system, turns, stop, tools=tools), stop)
 
-    def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+    def weigh(
+        self, system: str, turns: Sequence[Past], choices: Sequence[str], stop: Stop
+    ) -> Iterator[Sequence[float]]:
+        asked = _gist(turns[-1].text if turns else "")
+        question = Question.to(self.facts, "pick", asked, system=system, turns=_plain(turns), choices=list(choices))
+        return self._tape.ask(question, lambda: _real(self._responder).weigh(system, turns, choices, stop), stop)
+
+    def extract(
+        self, system: str, text: str, schema: Mapping[str, Any], stop: Stop, *, use: Use = "analysis"
+    ) -> Iterator[str]:
         question = Question.to(self.facts, "extract", _gist(text), system=system, text=text, schema=schema)
         return self._tape.ask(question, lambda: _real(self._responder).extract(system, text, schema, stop), stop)
+
+
+class TapedEmbedder:
+    """An Embedder on tape."""
+
+    def __init__(self, tape: Tape, facts: EngineFacts, embedder: Embedder | None) -> None:
+        self.facts, self._tape, self._embedder = facts, tape, embedder
+
+    def embed(self, texts: Sequence[str], stop: Stop) -> Iterator[NDArray[np.float32]]:
+        asked = _gist(texts[0]) if len(texts) == 1 else f"{len(texts)} texts"
+        question = Question.to(self.facts, "embed", asked, texts=list(texts))
+        return self._tape.ask(question, lambda: _real(self._embedder).embed(texts, stop), stop)
 
 
 class TapedVoice:
@@ -206,6 +241,10 @@ class _Recorded(Iterator[Any]):
         self.cost = round(self._clock() - asked, 3)
         if isinstance(item, bytes):
             item = PCMU.encode(item)
+        elif isinstance(item, np.ndarray):
+            item = Rows(item.shape[1], np.round(item * _STEPS).astype(np.int8).tobytes())
+        elif isinstance(item, Sequence) and not isinstance(item, str):
+            item = tuple(round(score, SCORE_DIGITS) for score in item)
         self._answer.items.append(item)
         self._answer.costs.append(self.cost)
         return _given(item)
@@ -269,7 +308,19 @@ class _PlayedDetector:
 
 def _given(item: Item) -> Any:
     """What the call gets for what is kept."""
+    if isinstance(item, Rows):
+        return np.frombuffer(item.data, np.int8).reshape(-1, item.width).astype(np.float32) / _STEPS
     return PCMU.decode(item) if isinstance(item, bytes) else item
+
+
+def _plain(turns: Sequence[Past]) -> list[dict[str, Any]]:
+    """The history as JSON can say it."""
+    return [
+        asdict(turn)
+        if isinstance(turn, Turn)
+        else {"tool": turn.call.name, "arguments": dict(turn.call.arguments), "data": turn.data}
+        for turn in turns
+    ]
 
 
 def _gist(text: str) -> str:

@@ -19,6 +19,7 @@ How it works:
 from __future__ import annotations
 
 import codecs
+import ctypes
 import functools
 import json
 import os
@@ -36,7 +37,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.errors import ModelError
-from lab.ports import EngineFacts, Stop, ToolCall, Turn
+from lab.ports import EngineFacts, Past, Stop, ToolCall, Turn, Use
 from lab.speakable import speakable
 
 CHUNK = 16
@@ -53,6 +54,9 @@ HABIT = 0.6
 Qwen2.5-1.5B chose 5 rightly with 0 and 8 with anything from 0.5 to 0.7."""
 GRAMMAR_TOKENS = 600
 """Tokens one value may take under a grammar."""
+
+_SIZES: Mapping[Use, int] = {"pick": 2048, "fill": 1024}
+"""Tokens of the contexts that need less than the others."""
 
 _TURN_OVERHEAD = 8
 """Tokens a chat template puts around one message; the largest of the usual ones."""
@@ -81,6 +85,45 @@ def _last_words() -> str:
     return f": {said[0]}" if said else ""
 
 
+_ABORTED = 2
+"""What llama_decode returns when its abort callback said so."""
+
+
+class _Abort:
+    """What llama.cpp looks at between the steps of one evaluation.
+
+    A callback written in Python would wait for the interpreter's lock some thousand times in each chunk. The C library's `strlen`
+    says the same without it: 0, false, of an empty string, and 1, true, as soon as something is written there.
+    """
+
+    def __init__(self) -> None:
+        self.cell = ctypes.create_string_buffer(2)
+        self.looks = ctypes.CDLL(None).strlen
+
+    @contextmanager
+    def when(self, stop: Stop) -> Iterator[None]:
+        """While this is entered, `stop` ends the evaluation that is under way."""
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.wait(_LOOK):
+                if stop.is_set():
+                    self.cell[0] = b"x"
+                    return
+
+        watcher = threading.Thread(target=watch, name="llama-stop", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+            self.cell[0] = b"\0"
+
+
+_LOOK = 0.02
+"""Seconds between two looks at `stop` while llama.cpp evaluates."""
+
 _Habits = dict[str, dict[int, float]]
 """Logits of the tokens a choice may begin with, by the choice's place in the document."""
 
@@ -88,12 +131,14 @@ _Habits = dict[str, dict[int, float]]
 class _Context:
     """One llama context and the tokens in it. Not for two threads at once."""
 
-    def __init__(self, library: Any, model: Any, *, size: int, threads: int) -> None:
+    def __init__(self, library: Any, model: Any, abort: _Abort, *, size: int, threads: int) -> None:
         params = library.llama_context_default_params()
         params.n_ctx = size
         params.n_batch = params.n_ubatch = CHUNK
         params.n_threads = params.n_threads_batch = threads
         params.no_perf = True
+        params.abort_callback = ctypes.cast(abort.looks, library.ggml_abort_callback)
+        params.abort_callback_data = ctypes.addressof(abort.cell)
         self.handle = library.llama_init_from_model(model, params)
         if not self.handle:
             raise ModelError(
@@ -118,9 +163,8 @@ class _Context:
         del self._tokens[keep:]
         self._whole = keep
         for start in range(keep, len(tokens), CHUNK):
-            if stop.is_set():
+            if stop.is_set() or not self._decode(tokens[start : start + CHUNK]):
                 return False
-            self._decode(tokens[start : start + CHUNK])
             if len(self._tokens) == start + CHUNK:
                 self._whole = start + CHUNK
         return True
@@ -128,18 +172,24 @@ class _Context:
     def extend(self, tokens: Sequence[int], stop: Stop) -> bool:
         """Put `tokens` behind what is there. False when stopped on the way."""
         for start in range(0, len(tokens), CHUNK):
-            if stop.is_set():
+            if stop.is_set() or not self._decode(tokens[start : start + CHUNK]):
                 return False
-            self._decode(tokens[start : start + CHUNK])
         return True
 
     def logits(self) -> NDArray[np.float32]:
         """Of the next token, one per vocabulary entry; valid until more is evaluated."""
         return np.ctypeslib.as_array(self._library.llama_get_logits_ith(self.handle, -1), (self._vocabulary,))
 
-    def _decode(self, tokens: Sequence[int]) -> None:
+    def _decode(self, tokens: Sequence[int]) -> bool:
+        """False when it was aborted in the middle: then nothing of `tokens` is there."""
         array = (self._library.llama_token * len(tokens))(*tokens)
-        if self._library.llama_decode(self.handle, self._library.llama_batch_get_one(array, len(tokens))) != 0:
+        failed = self._library.llama_decode(self.handle, self._library.llama_batch_get_one(array, len(tokens)))
+        if failed == _ABORTED:
+            if not self._library.llama_memory_seq_rm(self._memory, 0, len(self._tokens), -1):
+                self._library.llama_memory_clear(self._memory, False)
+                self._tokens, self._whole = [], 0
+            return False
+        if failed:
             self._library.llama_memory_clear(self._memory, False)
             used, self._tokens, self._whole = len(self._tokens), [], 0
             raise ModelError(
@@ -147,9 +197,10 @@ class _Context:
                 hint="shorten the prompt or the schema, or give the model a larger context",
             )
         self._tokens += tokens
+        return True
 
 
-def _release(library: Any, model: Any, contexts: dict[str, _Context]) -> None:
+def _release(library: Any, model: Any, contexts: dict[Use, _Context]) -> None:
     for context in contexts.values():
         library.llama_free(context.handle)
     library.llama_model_free(model)
@@ -179,7 +230,7 @@ class Llama:
     ) -> None:
         self._library = _library()[0]
         self._model = _load(self._library, path)
-        self._contexts: dict[str, _Context] = {}
+        self._contexts: dict[Use, _Context] = {}
         self._free = weakref.finalize(self, _release, self._library, self._model, self._contexts)
         self._free.atexit = False  # a thread may still be evaluating when the interpreter ends
         self._vocab = self._library.llama_model_get_vocab(self._model)
@@ -188,6 +239,7 @@ class Llama:
         self._threads, self._context_size = threads, context
         self._known_habits: dict[str, _Habits] = {}
         self._lock = threading.Lock()
+        self._abort = _Abort()
         self.facts = EngineFacts(
             engine="llama.cpp",
             model=name,
@@ -208,13 +260,15 @@ class Llama:
 
     # -- talk ----------------------------------------------------------------------------------------------------------
 
-    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
-        """Evaluate `system`, and `turns` where a conversation is under way: what `respond` will not have to do again."""
+    def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
+        """Evaluate `system`, and `turns` where a conversation is under way: what `use` will not have to do again."""
         with self._alone(stop) as mine:
             if mine:
-                self._context("talk").prompt(self._conversation(system, turns), stop)
+                self._context(use).prompt(self._conversation(system, turns, use), stop)
 
-    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
         """The bot's next line, in pieces that end at words' ends; never a tool call. One paragraph, nothing unspeakable.
 
         The oldest turns are left out when the context is too small. Raises ModelError when `system` alone is too long.
@@ -223,8 +277,24 @@ class Llama:
             if not mine:
                 return
             context = self._context("talk")
-            if context.prompt(self._conversation(system, turns), stop):
+            if context.prompt(self._conversation(system, turns, "talk"), stop):
                 yield from speakable(self._sampled(context, stop), self._max_tokens)
+
+    def weigh(
+        self, system: str, turns: Sequence[Past], choices: Sequence[str], stop: Stop
+    ) -> Iterator[Sequence[float]]:
+        """Once, unless stopped first: how likely the bot's line begins with each of `choices`, as log-probabilities.
+
+        A choice counts by its first token, so no two may begin alike. Raises ModelError when the prompt is too long.
+        """
+        with self._alone(stop) as mine:
+            context = self._context("pick")
+            if not mine or not context.prompt(self._conversation(system, turns, "pick"), stop):
+                return
+            logits = context.logits().astype(np.float64)
+            logits -= np.max(logits)
+            logits -= np.log(np.sum(np.exp(logits)))
+            yield [float(logits[self._tokenize(choice)[0]]) for choice in choices]
 
     def _sampled(self, context: _Context, stop: Stop) -> Iterator[str]:
         """Text of one token after another until the model ends its message."""
@@ -248,19 +318,19 @@ class Llama:
             self._library.llama_sampler_init_dist(self._seed),
         ]
 
-    def _conversation(self, system: str, turns: Sequence[Turn]) -> list[int]:
-        room = self._context_size - self._max_tokens - CHUNK
+    def _conversation(self, system: str, turns: Sequence[Past], use: Use) -> list[int]:
+        room = self._size(use) - self._max_tokens - CHUNK
         kept = self._newest(turns, room - len(self._tokenize(system)) - 2 * _TURN_OVERHEAD)
         tokens = self._tokenize(self._render(_messages(system, kept)), special=True)
         if len(tokens) > room:
             raise ModelError(
-                f"a prompt of {len(tokens)} tokens does not fit a context of {self._context_size}",
+                f"a prompt of {len(tokens)} tokens does not fit a context of {self._size(use)}",
                 where=self.facts.model,
                 hint="shorten the prompt or give the model a larger context",
             )
         return tokens
 
-    def _newest(self, turns: Sequence[Turn], room: int) -> Sequence[Turn]:
+    def _newest(self, turns: Sequence[Past], room: int) -> Sequence[Past]:
         """What of `turns` fits. Half of them go at a time, so that the prompt's beginning stays the same for many turns."""
         start = used = 0
         sizes = [len(self._tokenize(turn.text)) + _TURN_OVERHEAD for turn in turns]
@@ -277,10 +347,12 @@ class Llama:
     def warm_extract(self, system: str, schema: Mapping[str, Any], stop: Stop, text: str = "") -> None:
         """Do what `extract` would have to do first; `text` is what is known of its text so far."""
         with self._alone(stop) as mine:
-            if mine and self._habits(system, schema, stop) is not None:
-                self._context("analysis").prompt(self._question(system, text), stop)
+            if mine and self._habits(system, schema, stop, "analysis") is not None:
+                self._context("analysis").prompt(self._question(system, text, "analysis"), stop)
 
-    def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+    def extract(
+        self, system: str, text: str, schema: Mapping[str, Any], stop: Stop, *, use: Use = "analysis"
+    ) -> Iterator[str]:
         """One JSON object, a piece per key and value; always the likeliest, whatever the temperature.
 
         system: what to find out, with the meaning of every field and enum value: of `schema` itself the model sees nothing
@@ -290,9 +362,9 @@ class Llama:
         with self._alone(stop) as mine:
             if not mine:
                 return
-            context = self._context("analysis")
-            habits = self._habits(system, schema, stop)
-            if habits is None or not context.prompt(self._question(system, text), stop):
+            context = self._context(use)
+            habits = self._habits(system, schema, stop, use)
+            if habits is None or not context.prompt(self._question(system, text, use), stop):
                 return
             written = ""
             try:
@@ -303,12 +375,12 @@ class Llama:
                 return
         self._check(written, schema)
 
-    def _habits(self, system: str, schema: Mapping[str, Any], stop: Stop) -> _Habits | None:
+    def _habits(self, system: str, schema: Mapping[str, Any], stop: Stop, use: Use) -> _Habits | None:
         """What the model chooses when it is asked without a transcript. None when stopped first."""
         key = system + json.dumps(schema)
         if key not in self._known_habits:
-            context = self._context("analysis")
-            if not context.prompt(self._question(system, NO_TEXT), stop):
+            context = self._context(use)
+            if not context.prompt(self._question(system, NO_TEXT, use), stop):
                 return None
             form = _Form(self, context, schema, stop, None)
             try:
@@ -319,8 +391,8 @@ class Llama:
             self._known_habits[key] = form.scores
         return self._known_habits[key]
 
-    def _question(self, system: str, text: str) -> list[int]:
-        room = self._context_size * 3 // 4  # the rest is for the answer
+    def _question(self, system: str, text: str, use: Use) -> list[int]:
+        room = self._size(use) * 3 // 4  # the rest is for the answer
         lines = text.splitlines()
         while True:
             asked = [Turn("customer", "\n".join([*lines, "", FILL_IN]))]
@@ -351,14 +423,19 @@ class Llama:
         while not mine and not stop.is_set():
             mine = self._lock.acquire(timeout=0.05)
         try:
-            yield mine
+            with self._abort.when(stop):
+                yield mine
         finally:
             if mine:
                 self._lock.release()
 
-    def _context(self, use: str) -> _Context:
+    def _size(self, use: Use) -> int:
+        return min(self._context_size, _SIZES.get(use, self._context_size))
+
+    def _context(self, use: Use) -> _Context:
         if use not in self._contexts:
-            self._contexts[use] = _Context(self._library, self._model, size=self._context_size, threads=self._threads)
+            size = self._size(use)
+            self._contexts[use] = _Context(self._library, self._model, self._abort, size=size, threads=self._threads)
         return self._contexts[use]
 
     def _template(self, path: Path) -> Callable[[list[dict[str, str]]], str]:
@@ -402,8 +479,6 @@ class Llama:
         return [int(token) for token in array[:count]]
 
     def _bytes(self, token: int) -> bytes:
-        import ctypes
-
         buffer = ctypes.create_string_buffer(256)
         count = self._library.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         return buffer.raw[: max(count, 0)]
@@ -462,11 +537,14 @@ def probe(path: Path) -> str:
     return line
 
 
-def _messages(system: str, turns: Iterable[Turn]) -> list[dict[str, str]]:
-    """Turns as chat messages: neighbours of one side joined, since templates want the roles to alternate."""
+def _messages(system: str, turns: Iterable[Past]) -> list[dict[str, str]]:
+    """Turns as chat messages: neighbours of one side joined, since templates want the roles to alternate.
+
+    A tool's result is a note in brackets on the customer's side.
+    """
     messages = [{"role": "system", "content": system}]
     for turn in turns:
-        role = "user" if turn.who == "customer" else "assistant"
+        role = "assistant" if isinstance(turn, Turn) and turn.who == "bot" else "user"
         text = turn.text.replace("<|", "< |")  # nobody on the phone may write control words
         if messages[-1]["role"] == role:
             messages[-1]["content"] += f" {text}"

@@ -17,11 +17,15 @@ from typing import Any
 import httpx
 
 from lab.errors import ConfigError, InfrastructureError
-from lab.ports import EngineFacts, Stop, ToolCall, Turn
+from lab.ports import EngineFacts, Past, Stop, ToolCall, Turn, Use
 from lab.speakable import speakable
 
 LOOK = 0.1
 """Seconds between two looks at `stop`."""
+TOP_LOGPROBS = 20
+"""The most that servers give."""
+UNLIKELY = -20.0
+"""Log-probability of a choice that the server did not name."""
 ANSWER_TOKENS = 1024
 """Tokens that one analysis may take."""
 
@@ -31,7 +35,6 @@ class OpenAIChat:
 
     base_url: as OpenAI's clients take it, so usually ending in `/v1`; api_key: sent as a bearer token and shown nowhere
     max_tokens: of one line; timeout: seconds to connect, to the first byte, and between two
-    tools: definitions in OpenAI's form, offered with every line
     Raises ConfigError when base_url is no address; InfrastructureError when the server cannot be reached, refuses, is silent, or sends what is no event stream.
     """
 
@@ -44,34 +47,34 @@ class OpenAIChat:
         max_tokens: int = 60,
         temperature: float = 0.0,
         timeout: float = 10.0,
-        tools: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._where = _shown(base_url)
         self._api_key, self._timeout = api_key, timeout
-        self._tools = list(tools)
         self._options: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature}
         self._model = model
         self._takes_schema = True
         self._tls: ssl.SSLContext | None = None
         self.facts = EngineFacts(
-            engine="openai", model=model, version=httpx.__version__, options={**self._options, "server": self._where}
+            engine="openai", model=model, version=httpx.__version__, options={**self._options, "server": self._where}, calls_tools=True
         )
 
-    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
+    def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
         """Ask for one token, so that the server loads the model and keeps the prompt; wrong keys and names show here."""
         if turns:  # the server keeps what it has seen
             return
         for _ in self._deltas(_messages(system, [Turn("customer", "Hello?")]), {"max_tokens": 1}, stop):
             pass
 
-    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
         """The next line as the server sends it, made fit to be said, then the tools it calls."""
-        tools = {"tools": self._tools} if self._tools else {}
+        offered = {"tools": list(tools)} if tools else {}
         calls: dict[int, dict[str, str]] = {}
 
         def written() -> Iterator[str]:
-            for delta in self._deltas(_messages(system, turns), tools, stop):
+            for delta in self._deltas(_messages(system, turns), offered, stop):
                 if text := delta.get("content"):
                     yield str(text)
                 for part in delta.get("tool_calls") or ():
@@ -85,7 +88,25 @@ class OpenAIChat:
             for _, call in sorted(calls.items()):
                 yield self._tool_call(call)
 
-    def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+    def weigh(
+        self, system: str, turns: Sequence[Past], choices: Sequence[str], stop: Stop
+    ) -> Iterator[Sequence[float]]:
+        """From the server's log-probabilities; one that sends none has its one word taken for certain."""
+        options = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        found: dict[str, float] = {}
+        for delta in self._choices(_messages(system, turns), options, stop):
+            word = str((delta.get("delta") or {}).get("content") or "").strip()
+            if word:
+                found.setdefault(word, 0.0)
+            for token in (delta.get("logprobs") or {}).get("content") or ():
+                for entry in token.get("top_logprobs") or ():
+                    found[str(entry["token"]).strip()] = float(entry["logprob"])
+        if not stop.is_set():
+            yield [found.get(choice, UNLIKELY) for choice in choices]
+
+    def extract(
+        self, system: str, text: str, schema: Mapping[str, Any], stop: Stop, *, use: Use = "analysis"
+    ) -> Iterator[str]:
         """Pieces of the JSON document as the server sends them. Whether it follows the schema is the server's doing."""
         options: dict[str, Any] = {"max_tokens": ANSWER_TOKENS, "temperature": 0.0}
         turns = [Turn("customer", text)]
@@ -103,15 +124,21 @@ class OpenAIChat:
                 _messages(told, turns), {**options, "response_format": {"type": "json_object"}}, stop
             )
 
-    def _texts(self, messages: list[dict[str, str]], options: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+    def _texts(self, messages: list[dict[str, Any]], options: Mapping[str, Any], stop: Stop) -> Iterator[str]:
         for delta in self._deltas(messages, options, stop):
             if text := delta.get("content"):
                 yield str(text)
 
     def _deltas(
-        self, messages: list[dict[str, str]], options: Mapping[str, Any], stop: Stop
+        self, messages: list[dict[str, Any]], options: Mapping[str, Any], stop: Stop
     ) -> Iterator[Mapping[str, Any]]:
-        """The `delta` of each event. Returns early, and leaves the server, once `stop` is set."""
+        for choice in self._choices(messages, options, stop):
+            yield choice.get("delta") or {}
+
+    def _choices(
+        self, messages: list[dict[str, Any]], options: Mapping[str, Any], stop: Stop
+    ) -> Iterator[Mapping[str, Any]]:
+        """The first choice of each event. Returns early, and leaves the server, once `stop` is set."""
         body = {"model": self._model, "messages": messages, "stream": True, **self._options, **options}
         with asyncio.Runner() as runner:  # on leaving it, whatever is still under way is cancelled and closed
             events = self._events(body)
@@ -123,7 +150,7 @@ class OpenAIChat:
                 data = event.result()
                 if data is None:
                     return
-                yield self._delta(data)
+                yield self._choice(data)
 
     async def _events(self, body: Mapping[str, Any]) -> AsyncIterator[str]:
         """What stands behind `data:` in each line, up to and without the closing `[DONE]`."""
@@ -156,12 +183,12 @@ class OpenAIChat:
         if not finished:
             raise self._error("the answer broke off", "see the server's log; it may not stream, or have died")
 
-    def _delta(self, data: str) -> Mapping[str, Any]:
+    def _choice(self, data: str) -> Mapping[str, Any]:
         try:
             event = json.loads(data)
             if "error" in event:
                 raise self._error(f"the server failed: {_reason(data)}", "see the server's log")
-            return dict(event["choices"][0]["delta"]) if event["choices"] else {}
+            return dict(event["choices"][0]) if event["choices"] else {}
         except (ValueError, KeyError, TypeError, IndexError):
             raise self._error(
                 f"not an event of a chat completion: {data[:80]}", "point the profile at an OpenAI-compatible server"
@@ -212,10 +239,21 @@ def _shown(base_url: str) -> str:
     return shown
 
 
-def _messages(system: str, turns: Sequence[Turn]) -> list[dict[str, str]]:
+def _messages(system: str, turns: Sequence[Past]) -> list[dict[str, Any]]:
+    """A tool's result stands behind the message that called it: the bot's line just before, or an empty one."""
     roles = {"customer": "user", "bot": "assistant"}
-    spoken = [{"role": roles[turn.who], "content": turn.text} for turn in turns]
-    return [{"role": "system", "content": system}, *spoken]
+    messages: list[dict[str, Any]] = [{"role": "system", "content": system}]
+    for number, turn in enumerate(turns):
+        if isinstance(turn, Turn):
+            messages.append({"role": roles[turn.who], "content": turn.text})
+            continue
+        if messages[-1]["role"] != "assistant":
+            messages.append({"role": "assistant", "content": ""})
+        function = {"name": turn.call.name, "arguments": json.dumps(dict(turn.call.arguments))}
+        name = f"call_{number}"
+        messages[-1]["tool_calls"] = [{"id": name, "type": "function", "function": function}]
+        messages.append({"role": "tool", "tool_call_id": name, "content": json.dumps(turn.data)})
+    return messages
 
 
 async def _next(events: AsyncIterator[str]) -> str | None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.audio import from_floats, silence
+from lab.engines.onnx import session
 from lab.errors import ModelError
 from lab.ports import EngineFacts, Stop
 
@@ -134,31 +135,14 @@ def _load(path: Path, threads: int) -> Any:
     """The PiperVoice, with a session of its own: PiperVoice.load() does not let its threads be chosen."""
     import json
 
-    import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as onnx
     from piper import PiperConfig, PiperVoice
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
+    hint = "a voice is an .onnx file with its .onnx.json beside it; fetch it again with `callctl models pull`"
     try:
         config = PiperConfig.from_dict(json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8")))
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        onnx.Fail,
-        onnx.InvalidGraph,
-        onnx.InvalidProtobuf,
-        onnx.NoSuchFile,
-    ) as error:
-        raise ModelError(
-            f"not usable as a Piper voice: {error}",
-            where=str(path),
-            hint="a voice is an .onnx file with its .onnx.json beside it; fetch it again with `callctl models pull`",
-        ) from error
-    return PiperVoice(session=session, config=config)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"not usable as a Piper voice: {error}", where=str(path), hint=hint) from error
+    return PiperVoice(session=session(path, threads=threads, hint=hint), config=config)
 
 
 def _trim(audio: NDArray[np.float32], rate: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Engines without models: speech that is tones, ears that read them, answers by rule. For tests and for plumbing.
+"""Engines without models: speech that is tones, ears that read them, answers by rule, likeness by spelling. For tests and for plumbing.
 
 Decides: how text becomes sound that survives a telephone line and can be read back. Refuses to know: models, networks, files.
 
@@ -10,6 +10,9 @@ text passes beside the audio.
 from __future__ import annotations
 
 import json
+import math
+import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -18,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab import audio
-from lab.ports import EngineFacts, Stop, ToolCall, Turn
+from lab.ports import EngineFacts, Past, Stop, ToolCall, Use
 
 CHARACTER_SECONDS = 0.06
 _GAP_SECONDS = 0.005
@@ -27,6 +30,8 @@ _HIGH = [1500 + 200 * i for i in range(10)]
 _ALPHABET = "".join(chr(c) for c in range(32, 127))
 _LEVEL = 0.25
 _QUIET = 0.02
+_BUCKETS = 384
+"""Of trigrams. As wide as a model's vectors."""
 
 
 @cache
@@ -66,26 +71,55 @@ class ScriptedDetector:
         return 1.0 if audio.level_db(frame) > -40.0 else 0.0
 
 
+class ScriptedEmbedder:
+    """Texts that are spelt alike lie close together: which trigrams of characters occur, and how often. Large and small
+    letters are alike; of what stands between words, nothing counts."""
+
+    facts = EngineFacts("scripted", "trigrams")
+
+    def embed(self, texts: Sequence[str], stop: Stop) -> Iterator[NDArray[np.float32]]:
+        rows = np.zeros((len(texts), _BUCKETS), np.float32)
+        for made, text in enumerate(texts):
+            if stop.is_set():
+                return
+            row, words = rows[made], re.findall(r"\w+", text.casefold())
+            spelt = f"  {' '.join(words)} "
+            for at in range(len(spelt) - 2):
+                row[zlib.crc32(spelt[at : at + 3].encode("utf-8", "replace")) % _BUCKETS] += 1
+            row /= np.sqrt(np.square(row).sum())
+        yield np.round(rows * 127) / np.float32(127)
+
+
 class ScriptedResponder:
-    """Answers by a rule that sees only the newest line of the other side.
+    """Answers by a rule that sees only the newest line of the other side, or what a tool just returned.
 
     answer: what was heard -> what `respond` gives. analysis: the document `extract` gives.
     """
 
-    facts = EngineFacts("scripted", "rules")
+    facts = EngineFacts("scripted", "rules", calls_tools=True)
 
     def __init__(
         self, answer: Callable[[str], Iterable[str | ToolCall]], analysis: Mapping[str, Any] | None = None
     ) -> None:
         self._answer, self._analysis = answer, analysis or {}
 
-    def warm(self, system: str, stop: Stop, turns: Sequence[Turn] = ()) -> None:
+    def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
         """Nothing to make ready."""
 
-    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
         yield from self._answer(turns[-1].text if turns else "")
 
-    def extract(self, system: str, text: str, schema: Mapping[str, Any], stop: Stop) -> Iterator[str]:
+    def weigh(
+        self, system: str, turns: Sequence[Past], choices: Sequence[str], stop: Stop
+    ) -> Iterator[Sequence[float]]:
+        """No opinion: each is as likely as the others."""
+        yield [-math.log(len(choices))] * len(choices)
+
+    def extract(
+        self, system: str, text: str, schema: Mapping[str, Any], stop: Stop, *, use: Use = "analysis"
+    ) -> Iterator[str]:
         yield json.dumps(self._analysis)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.audio import floats, samples
+from lab.engines.onnx import session
 from lab.errors import ModelError
 from lab.ports import EngineFacts
 
@@ -64,21 +65,10 @@ class Silero:
 
 @cache
 def _load() -> tuple[Any, EngineFacts]:
-    import onnxruntime
-
     package = find_spec("faster_whisper")
     if package is None or not package.submodule_search_locations:
         raise ModelError("faster-whisper is not installed", hint="pip install faster-whisper")
     path = Path(package.submodule_search_locations[0]) / "assets" / "silero_vad_v6.onnx"
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        model = path.read_bytes()
-    except OSError as error:
-        raise ModelError(
-            "faster-whisper carries no Silero VAD v6", where=str(path), hint="pip install 'faster-whisper>=1.2,<2'"
-        ) from error
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    digest = hashlib.sha256(model).hexdigest()
-    return session, EngineFacts("silero-vad", path.stem, digest, version("faster-whisper"))
+    model = session(path, hint="pip install --force-reinstall --no-deps 'faster-whisper>=1.2,<2'")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return model, EngineFacts("silero-vad", path.stem, digest, version("faster-whisper"))

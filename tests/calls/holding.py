@@ -18,7 +18,7 @@ from lab.engines.scripted import ScriptedDetector, ScriptedEars, ScriptedRespond
 from lab.floor import Manners
 from lab.lines.loop import LoopLine, pair
 from lab.pace import Pace
-from lab.ports import Recognizer, Stop, ToolCall, Turn, Voice, Who
+from lab.ports import Past, Recognizer, Stop, ToolCall, Voice, Who
 from lab.result import disconnected_by, transcript
 
 E = TypeVar("E", bound=events.Event)
@@ -35,9 +35,11 @@ class Mind(ScriptedResponder):
 
     def __init__(self, answer: Answer) -> None:
         self._rule = answer
-        self.asked: list[list[Turn]] = []
+        self.asked: list[list[Any]] = []
 
-    def respond(self, system: str, turns: Sequence[Turn], stop: Stop) -> Iterator[str | ToolCall]:
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
         self.asked.append(list(turns))
         answer = self._rule(turns[-1].text if turns else "")
         yield from [answer] if isinstance(answer, str) else answer

@@ -22,7 +22,7 @@ from lab.g711 import PCMU
 from lab.offload import stream
 from lab.pace import Pace
 from lab.persona import PersonaVoice
-from lab.ports import EngineFacts, Priced, Stop, ToolCall, Turn
+from lab.ports import EngineFacts, Past, Priced, Stop, ToolCall, ToolResult, Turn
 from lab.profile import Profile
 from lab.shelf import Shelf
 
@@ -47,7 +47,7 @@ class Counting(ScriptedResponder):
     def __init__(self) -> None:
         self.times = 0
 
-    def respond(self, system: str, turns: Any, stop: Stop) -> Iterator[str | ToolCall]:
+    def respond(self, system: str, turns: Any, stop: Stop, *, tools: Any = ()) -> Iterator[str | ToolCall]:
         self.times += 1
         yield from [f"{word} " for word in range(self.times)]
         yield ToolCall("end_call", {"why": self.times})
@@ -135,6 +135,23 @@ def test_the_first_miss_is_the_one_that_counts() -> None:
     assert tape.error is first.value
 
 
+def test_tools_are_part_of_a_question_only_where_there_are_some() -> None:
+    tape = recorded()
+    assert set(tape.answers[0].question.parts) == {"engine", "system", "turns"}
+    list(mind(tape).respond("Be kind.", TURNS, NEVER, tools=[]))
+    with pytest.raises(ConfigError, match="the tools changed"):
+        mind(tape).respond("Be kind.", TURNS, NEVER, tools=[{"type": "function"}])
+
+
+def test_what_a_tool_gave_is_part_of_what_was_said_before() -> None:
+    tape = Recording(Clock())
+    past: list[Past] = [*TURNS, ToolResult(ToolCall("book"), {"code": 1})]
+    list(TapedResponder(tape, ScriptedResponder.facts, Counting()).respond("Be kind.", past, NEVER))
+    assert list(mind(tape.take).respond("Be kind.", past, NEVER))
+    with pytest.raises(ConfigError, match="what was said before changed"):
+        mind(tape.take).respond("Be kind.", [*TURNS, ToolResult(ToolCall("book"), {"code": 2})], NEVER)
+
+
 def test_another_model_is_another_engine() -> None:
     facts = replace(ScriptedResponder.facts, sha256="ab" * 32)
     with pytest.raises(ConfigError, match="the engine or its options changed"):
@@ -161,7 +178,7 @@ def test_whoever_walks_away_leaves_an_incomplete_answer(pace: Any) -> None:
 
         def __init__(self) -> None: ...
 
-        def respond(self, system: str, turns: Any, stop: Stop) -> Iterator[str | ToolCall]:
+        def respond(self, system: str, turns: Any, stop: Stop, *, tools: Any = ()) -> Iterator[str | ToolCall]:
             try:
                 while not stop.is_set():
                     yield "on and "

@@ -31,6 +31,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     int | None: st.none() | st.integers(),
     str | None: st.none() | st.text(),
     list[str]: st.lists(st.text(), max_size=3),
+    Any: json_values,
     dict[str, Any]: objects,
     dict[str, Any] | None: st.none() | objects,
 }

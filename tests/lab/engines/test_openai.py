@@ -82,7 +82,8 @@ def serving(answer: Callable[[Request], None]) -> Iterator[str]:
 
 
 def line(url: str, **options: Any) -> list[str | ToolCall]:
-    return list(OpenAIChat(url, "small", **options).respond("Be kind.", TURNS, GOING))
+    tools = options.pop("tools", ())
+    return list(OpenAIChat(url, "small", **options).respond("Be kind.", TURNS, GOING, tools=tools))
 
 
 def refused(answer: Callable[[Request], None], **options: Any) -> InfrastructureError:
