@@ -4,7 +4,7 @@
 .SILENT:
 .SHELLFLAGS = -ec
 .DEFAULT_GOAL = help
-.PHONY: help setup models call test prove lint accept-a accept-b
+.PHONY: help setup models call test prove lint accept-a accept-b accept-c
 
 bin = .venv/bin
 ready = .venv/.ready
@@ -47,6 +47,10 @@ accept-a: models ## measure what the first call promises
 
 accept-b: models ## measure what calls in memory, scenarios and cassettes promise
 	$(call timed,accept-b,$(bin)/python -m tests.accept.b)
+
+accept-c: models ## measure what prepared answers promise (about 90 minutes)
+	$(bin)/callctl models pull qwen2.5-coder-0.5b >/dev/null
+	$(call timed,accept-c,$(bin)/python -m tests.accept.c)
 
 models: $(ready) ## fetch the default models (1.4 GB, once)
 	$(bin)/callctl models pull >/dev/null

@@ -14,18 +14,18 @@ How this works
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from callctl import how
 from callctl.plain import printable
 from lab import events, result
 from lab.metrics import metrics
@@ -87,6 +87,8 @@ class Spoken:
     """Why this sound became no turn."""
     gap: float | None = None
     """Bot: seconds since the customer's last voiced frame."""
+    origin: str = ""
+    """Bot: how the line came about."""
 
     @property
     def unheard(self) -> str:
@@ -115,6 +117,7 @@ class Seen:
         self.analysis: events.Analysed | None = None
         self.items: list[Spoken | Note] = []
         self._gaps: dict[int, float] = {}
+        self._origins: dict[int, str] = {}
         self._partial: dict[int, str] = {}
 
     def see(self, event: events.Event) -> None:
@@ -155,7 +158,13 @@ class Seen:
             case events.ReEngaged(at=at, attempt=attempt, silence=silence):
                 self._note(at, f"nobody spoke for {silence:.0f} s: the bot asks again ({attempt})")
             case events.ToolCalled(at=at, name=name) if name != "end_call":  # the call's end says that
-                self._note(at, f"the bot called {name}")
+                self._note(at, how.called(event))
+            case events.ToolAnswered(at=at):
+                self._note(at, how.answered(event))
+            case events.Replied(turn=turn):
+                self._origins[turn] = how.told(event)
+                if spoken := self._find(turn):
+                    spoken.origin = self._origins[turn]
             case events.Unresolved(at=at, name=name):
                 self._note(at, f"{{{{{name}}}}} has no value")
             case events.Fault(at=at, where=where, what=what):
@@ -190,6 +199,7 @@ class Seen:
         found = self._find(turn)
         if found is None:
             found = Spoken(who, turn, began, text=self._partial.get(turn, ""), gap=self._gaps.get(turn))
+            found.origin = self._origins.get(turn, "")
             self.items.append(found)
         return found
 
@@ -239,8 +249,15 @@ def _fact(key: str, body: Text | str) -> Row:
     return Row(Text(f"  {key:<{INDENT - 2}}", style="dim"), Text(body) if isinstance(body, str) else body)
 
 
-def _draw(item: Spoken | Note, seen: Seen) -> Row:
-    """One item. Its text may be long; nothing of it is left out."""
+def _draw(item: Spoken | Note, seen: Seen) -> list[Row]:
+    """One item, and how it came about where that is known. Its text may be long; nothing of it is left out."""
+    rows = [_drawn(item, seen)]
+    if isinstance(item, Spoken) and item.origin and item.said:
+        rows.append(_row(None, None, Text(printable(item.origin), style="dim")))
+    return rows
+
+
+def _drawn(item: Spoken | Note, seen: Seen) -> Row:
     if isinstance(item, Note):
         return _row(seen.since_answer(item.at), None, Text(printable(item.text), style=_STYLES[item.tone]))
     when = seen.since_answer(item.began)
@@ -289,6 +306,8 @@ def _summary(seen: Seen) -> list[Row]:
         rows.append(_fact("reply gap", f"{_ms(gaps['median'])} median, {_ms(gaps['worst'])} worst"))
     if figures["interruptions"]:
         rows.append(_fact("interruptions", str(figures["interruptions"])))
+    if fields := result.fields(seen.log):
+        rows.append(_fact("fields", printable(how.known(fields))))
     return rows
 
 
@@ -304,12 +323,8 @@ def _analysis(seen: Seen) -> list[Row]:
         return [
             _fact("analysis", Text(f"none: {printable(found.error or 'the log does not say why')}", style="yellow"))
         ]
-    fields = [f"{name}: {_value(value)}" for name, value in found.data.items()]
+    fields = [f"{name}: {how.value(value)}" for name, value in found.data.items()]
     return [_fact("" if i else "analysis", Text(printable(field))) for i, field in enumerate(fields or ["no fields"])]
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _goal(seen: Seen) -> list[Row]:
@@ -416,7 +431,7 @@ class View:
         self._printed = max(self._printed, settled)
         if self._region:  # the state of the call stands there
             items = [item for item in items if not (isinstance(item, Note) and item.tone == "progress")]
-        self._print(self._lines(_draw(item, self.seen) for item in items))
+        self._print(self._lines(row for item in items for row in _draw(item, self.seen)))
 
     def _print(self, lines: Sequence[Text]) -> None:
         if lines:
@@ -424,7 +439,7 @@ class View:
 
     def _open(self) -> list[Text]:
         """The live region: what is not settled, and the state of the call."""
-        open_ = (_draw(item, self.seen) for item in self.seen.items[self._printed :])
+        open_ = (row for item in self.seen.items[self._printed :] for row in _draw(item, self.seen))
         return [*self._lines(open_), self._state()]
 
     def _state(self) -> Text:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab import events
-from lab.result import disconnected_by, transcript
+from lab.result import disconnected_by, fields, transcript
 
 MIN_SECONDS = 5.0
 """A shorter call is not analysed."""
@@ -42,9 +42,11 @@ def system(instructions: str, schema: Mapping[str, Any], meanings: Mapping[str, 
 
 
 def text(log: Sequence[events.Event], complaint: str | None = None) -> str:
-    """The transcript as the model reads it. complaint: what was wrong with its first answer."""
+    """The transcript as the model reads it, and what the prepared conversation found out. complaint: what was wrong with its first answer."""
     lines = [f"{line.speaker.capitalize()}: {line.text}" for line in transcript(log, 0.0)]
-    call = "The call:\n" + "\n".join(lines)
+    known = ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in fields(log).items())
+    noted = f"\n\nWhat the bot noted: {known}" if known else ""
+    call = "The call:\n" + "\n".join(lines) + noted
     return f"{call}\n\nYour last answer was not usable: {complaint}" if complaint else call
 
 

@@ -37,14 +37,14 @@ Vectors = NDArray[np.float32]
 Matrix = NDArray[np.float64]
 
 # Weights of `_features` and `_surroundings`, in their order. Fitted; see point 3.
-WEIGHTS = (3.4, 4.0, 4.0, 6.8, 1.7, 0.5)
-SURROUNDINGS = (4.0, 3.2, 0.4, 0.6)
+WEIGHTS = (4.74, 3.82, 3.94, 6.57, 2.87, 0.26)
+SURROUNDINGS = (4.16, 3.57, 0.44, 0.45)
 
 ASK_MODEL = (0.08, 0.92)
 """Between these probabilities a second opinion is worth its time."""
-SECOND = (1.0, 0.6, 0.0)
+SECOND = (0.76, 1.12, 0.31)
 """Of what both say: weight of the first opinion (log-odds), of the second (log-odds), and a constant."""
-SURE, DOUBTFUL = 0.45, 0.25
+SURE, DOUBTFUL = 0.5, 0.35
 """At least this probable is picked; at least that probable is asked back."""
 
 RIDGE = 1.0
@@ -149,7 +149,8 @@ def settle(guess: Guess, second: float | None, *, asked_back: bool) -> Pick:
     if second is not None:
         logit = math.log(max(probability, 1e-6) / max(1 - probability, 1e-6))
         weight, other, constant = SECOND
-        probability = 1 / (1 + math.exp(-(weight * logit + other * second + constant)))
+        both = weight * logit + other * second + constant
+        probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, both))))
     probability = round(probability, 4)
     if probability >= SURE:
         return Pick("picked", guess.best, probability, second)

@@ -104,17 +104,15 @@ def follow(
 
     filled: what it fills, constants included. failure: what is said because its tool failed; then nothing is filled
     """
-    if state.confirming is not None:
+    if state.confirming is not None and key in (YES, NO):
+        calm = replace(state, confirming=None, pending=MappingProxyType({}), misses=0, unclear=False)
         if key == YES:
-            calm = replace(state, confirming=None, pending=MappingProxyType({}))
             return _take(flow, calm, state.confirming, state.pending, today, failure)
-        if key == NO:
-            calm = replace(state, confirming=None, pending=MappingProxyType({}), misses=0, unclear=False)
-            return _line([_again(flow, calm, today)], calm)
+        return _line([_again(flow, calm, today)], calm)
     answer = candidates(flow, state)[key]
-    if answer.confirm and state.confirming is None:
+    if answer.confirm:
         asking = replace(state, confirming=key, pending=MappingProxyType(dict(filled)), misses=0, unclear=False)
-        return _line([_render(flow, answer.confirm, state, today)], asking)
+        return _line([_again(flow, asking, today)], asking)
     return _take(flow, state, key, filled, today, failure)
 
 
@@ -159,7 +157,9 @@ def _take(
     if target == END:
         return _line([text], after, end=True)
     if target is not None:
-        after = replace(after, step=target, confirming=None)
+        after = replace(after, step=target, confirming=None, pending=MappingProxyType({}))
+        if not flow.steps[target].says:  # the first step: its question was the opening
+            return _line([text, _again(flow, after, today)], after)
         entered, after = _variant(flow, target, flow.steps[target].says, after, today)
         return _line([text, entered], after)
     if answer.waits:
@@ -192,7 +192,8 @@ def _target(flow: Flow, state: State, answer: Answer, filled: Mapping[str, Value
 def _again(flow: Flow, state: State, today: date) -> str:
     """The question that is open."""
     if state.confirming is not None:
-        return _render(flow, flow.candidates(state.step)[state.confirming].confirm or "", state, today)
+        known = replace(state, fields=MappingProxyType({**state.fields, **state.pending}))
+        return _render(flow, flow.candidates(state.step)[state.confirming].confirm or "", known, today)
     step = flow.steps[state.step]
     return _render(flow, step.again or question(step.says[0] if step.says else state.said), state, today)
 

@@ -24,7 +24,7 @@ import os
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 from typing import Any
@@ -69,6 +69,17 @@ class Plan:
     """What the model made up and why it was not said."""
     state: State | None = None
     """How it stands then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What became of the customer's words."""
+
+    pick: answers.Pick
+    filled: Mapping[str, values.Value] = field(default_factory=dict)
+    by: Mapping[str, str] = field(default_factory=dict)
+    missing: str | None = None
+    """A field that the answer must fill and that is not in the words: why it was not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +151,16 @@ class Dialogue:
         flow, state, today = self.brief.flow, self.state, self.brief.today
         assert flow is not None and state is not None, "reply() has seen to it"
         heard = _last_words(history)
-        candidates = course.candidates(flow, state)
-        pick = await self._pick(flow, state, candidates, heard)
-        answer = candidates[pick.key]
+        understood = await self.understand(heard)
+        pick, filled, by = understood.pick, understood.filled, understood.by
         facts: dict[str, Any] = {
             "step": state.step,
             "pick": pick.key,
             "confidence": pick.confidence,
             "second": pick.second,
         }
-        filled: dict[str, values.Value] = {}
-        by: dict[str, str] = {}
-        if pick.kind == "picked":
-            filled, by, missing = await self._fill(flow, state, answer, heard)
-            if missing:
-                pick = answers.Pick("none" if state.unclear else "unclear", pick.key, pick.confidence, pick.second)
-                facts["dropped"] = f"no {missing} in it"
+        if understood.missing:
+            facts["dropped"] = f"no {understood.missing} in it"
         if pick.kind == "unclear":
             line = course.ask_back(flow, state, today)
             yield Plan("gave_up" if line.end else "asked_back", **facts, state=line.state)
@@ -177,12 +182,27 @@ class Dialogue:
                         yield piece
             line = course.follow(flow, state, pick.key, filled, today, failure=failure)
             how = "picked" if acting else "confirming"
+            if acting and state.confirming:
+                filled = {**state.pending, **filled}
             yield Plan(how, **facts, filled={} if failure else filled, by=by, tool=tool, state=line.state)
-        text = template.render(line.text, {f"tool.{name}": value for name, value in self._saved.items()}).text
+        text = template.render(line.text, self._saved).text
         if text:
             yield text
         if line.end:
             yield ToolCall(END_CALL)
+
+    async def understand(self, heard: str) -> Understood:
+        """What `heard` means where the conversation stands. Changes nothing."""
+        flow, state = self.brief.flow, self.state
+        assert flow is not None and state is not None, "asked with a flow only"
+        candidates = course.candidates(flow, state)
+        pick = await self._pick(flow, state, candidates, heard)
+        if pick.kind != "picked":
+            return Understood(pick)
+        filled, by, missing = await self._fill(flow, candidates[pick.key], heard)
+        if missing:
+            pick = replace(pick, kind="none" if state.unclear else "unclear")
+        return Understood(pick, filled, by, missing)
 
     async def _pick(
         self, flow: Flow, state: State, candidates: Mapping[str, Answer], heard: str
@@ -219,7 +239,7 @@ class Dialogue:
         return values.read(flow.fields[name], heard, self.brief.today, context=said)
 
     async def _fill(
-        self, flow: Flow, state: State, answer: Answer, heard: str
+        self, flow: Flow, answer: Answer, heard: str
     ) -> tuple[dict[str, values.Value], dict[str, str], str | None]:
         """What `answer` fills, who read it, and the first field that must be there and is not."""
         filled = course.constants(flow, answer, self.brief.today)
@@ -310,7 +330,7 @@ class Dialogue:
 
     def _values(self, known: Mapping[str, values.Value]) -> dict[str, str]:
         fields = {f"fields.{name}": template.as_text(value) for name, value in known.items()}
-        return {**self.brief.values, **fields, **{f"tool.{name}": value for name, value in self._saved.items()}}
+        return {**self.brief.values, **fields, **self._saved}
 
     async def _use(
         self, name: str, variables: Mapping[str, str], arguments: Mapping[str, Any] | None

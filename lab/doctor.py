@@ -229,20 +229,22 @@ def engines() -> Iterator[Check]:
         for kind in ("voice", "stt", "llm"):
             for entry in there:
                 if entry.kind == kind:
-                    yield engine(kind, entry.name, entry.path, spoken)
+                    yield (ran := engine(kind, entry.name, entry.path, spoken))
+                    if kind == "llm" and ran.status == "ok":
+                        yield engine("memory", entry.name, entry.path, spoken)
             if kind == "voice" and spoken.exists():
                 yield engine("detector", "silero", spoken, spoken)
 
 
 def engine(kind: str, name: str, path: Path, spoken: Path) -> Check:
-    """One line through one engine, in a process of its own.
+    """One line through one engine, in a process of its own; `memory` asks the language model what its prompts take instead.
 
     path: of the model. spoken: 16-bit mono at 16 kHz; the voice writes it, ears and detector hear it.
     """
     package, _ = _TRIALS[kind]
     said, fault = child("-m", __name__, kind, name, str(path), str(spoken))
     if fault:
-        return Check(f"run {name}", "fail", f"{package} {fault}", _reinstall(package))
+        return Check(_title(kind, name), "fail", f"{package} {fault}", _reinstall(package))
     return Check(**json.loads(said))
 
 
@@ -295,11 +297,21 @@ def _answer(path: Path, name: str, spoken: Path) -> str:
     return f"loaded, and answered “{line.strip()}” in {time.perf_counter() - began:.1f} s"
 
 
+def _remember(path: Path, name: str, spoken: Path) -> str:
+    from lab.engines import llama
+
+    took = dict(llama.footprint(path))
+    whole, weights = sum(took.values()), took.pop("weights")
+    prompts = ", ".join(f"{use} {_megabytes(size)}" for use, size in took.items())
+    return f"weights {_megabytes(weights)}, prompts: {prompts}; {_megabytes(whole)} in all"
+
+
 _TRIALS: dict[str, tuple[str, Callable[[Path, str, Path], str]]] = {
     "voice": ("piper-tts", _speak),
     "detector": ("faster-whisper", _detect),
     "stt": ("faster-whisper", _hear),
     "llm": ("llama-cpp-python", _answer),
+    "memory": ("llama-cpp-python", _remember),
 }
 """Kind -> package, and what is tried in the child process."""
 
@@ -308,10 +320,14 @@ def _try(kind: str, name: str, path: str, spoken: str) -> None:
     """The child process: one Check as JSON on stdout."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        check = Check(f"run {name}", "ok", _TRIALS[kind][1](Path(path), name, Path(spoken)))
+        check = Check(_title(kind, name), "ok", _TRIALS[kind][1](Path(path), name, Path(spoken)))
     except LabError as error:
-        check = Check(f"run {name}", "fail", error.what, error.hint)
+        check = Check(_title(kind, name), "fail", error.what, error.hint)
     sys.stdout.write(json.dumps(asdict(check)))
+
+
+def _title(kind: str, name: str) -> str:
+    return f"memory {name}" if kind == "memory" else f"run {name}"
 
 
 def child(*arguments: str) -> tuple[str, str | None]:
@@ -432,6 +448,10 @@ def _cpuinfo(key: str) -> str:
 
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
 
 
 if __name__ == "__main__":

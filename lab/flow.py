@@ -125,7 +125,7 @@ class Flow(Strict):
     unknown: Texts = ("I am afraid I do not know that.",)
     """Said when nothing is prepared and nothing safe could be made up."""
     gives_up: Answer = Answer(says=("I am sorry, I could not understand you. Goodbye.",), next=END)
-    """What follows when the customer could not be understood three times in a row."""
+    """What follows when the customer could not be understood four times in a row."""
 
     @property
     def start(self) -> str:

@@ -35,7 +35,7 @@ _FIGURES = re.compile(
     r"\d+|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|"
     r"hundred|thousand|half|quarter|noon|midnight|first|second|third|\w+th|percent|dollars?|euros?|pounds?|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|today|tonight|tomorrow|yesterday|weekends?|"
-    r"january|february|march|april|june|july|august|september|october|november|december|a\.?m\.?|p\.?m\.?)\b",
+    r"january|february|march|april|june|july|august|september|october|november|december|a\.m|p\.m|(?<=\d )[ap]m)\b",
     re.IGNORECASE,
 )
 _HARMLESS = {"month", "with", "both", "health", "truth", "worth", "south", "north", "teeth", "mouth", "death", "breath", "cloth"}

@@ -78,7 +78,7 @@ def _environment_name(value: str) -> str:
     )
 
 
-_LATER = ("fields.", "tool.")
+_LATER = ("fields.", "tool.", "arguments.")
 """Namespaces of what is known in the course of the call only."""
 
 Slug = Annotated[str, AfterValidator(_slug)]
@@ -355,6 +355,7 @@ class Profile(Strict):
         """Every text in which variables are filled in."""
         spoken = [self.prompt, self.opening_message, *self.turn_taking.re_engagement.lines, *self.closure_phrases]
         prepared = self.flow.texts() if self.flow else []
+        prepared += [text for tool in self.tools.values() for text in tool.texts()]
         return [*spoken, *prepared, *(self.analysis.texts() if self.analysis else [])]
 
 

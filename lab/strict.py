@@ -78,6 +78,14 @@ def parse(text: str, name: str, model: type[M], *, overrides: Sequence[str] = ()
     return value
 
 
+def places(path: Path) -> Callable[[Loc], tuple[int, str]]:
+    """Tells where a value of the file at `path` stands, or the nearest thing around it: its line, and `file:line`.
+
+    Raises ConfigErrors for a file that is no YAML.
+    """
+    return _compose(_read(path), str(path)).place
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that `word` was probably meant to be."""
     close = difflib.get_close_matches(word.casefold(), list(known), n=1, cutoff=0.6)

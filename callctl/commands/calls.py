@@ -80,14 +80,23 @@ def repair(
 
 def show(
     call: Annotated[str, typer.Argument(metavar="ID", help="A call's id, its beginning or end; `last` is the newest.")],
-    json_: Annotated[bool, typer.Option("--json", help="Print its result.json instead.")] = False,
+    json_: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print its result.json instead, with how each reply came about as `callctl.replies`."
+        ),
+    ] = False,
 ) -> None:
-    """Show a recorded call as it was shown when it happened."""
+    """Show a recorded call as it was shown when it happened, and how each reply came about."""
     from lab import record, store
 
     found = store.find(store.recordings_root(), call)
     if json_:
-        typer.echo(record.to_json(found.result()), nl=False)
+        from callctl import how
+
+        document = found.result()
+        document["callctl"] = {**document["callctl"], "replies": how.replies(found.log())}
+        typer.echo(record.to_json(document), nl=False)
         return
     from callctl import view
 

@@ -67,6 +67,9 @@ def dial(
         Literal["real", "fast", "fixed"] | None,
         typer.Option("--pace", help="How call time passes: real over SIP, else fast.", show_default=False),
     ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Another number, another way the lab's customer puts it.")
+    ] = 0,
     json_: Annotated[
         bool, typer.Option("--json", help="The call result on stdout; the call itself is shown on stderr.")
     ] = False,
@@ -81,6 +84,7 @@ def dial(
         overrides=set_ or (),
         max_duration=max_duration,
         allow_unresolved=allow_unresolved,
+        seed=seed,
     )
     from callctl.commands.models import pull_with_progress
 
@@ -120,6 +124,7 @@ def prepare(
     overrides: Sequence[str] = (),
     max_duration: str | None = None,
     allow_unresolved: bool = False,
+    seed: int = 0,
 ) -> Plan:
     """What the flags of `dial` come to. Raises ConfigErrors with everything that is wrong in them and in the files they name."""
     from lab import numbers, shelf
@@ -161,7 +166,7 @@ def prepare(
     if problems or not bot or values is None or not number:
         raise ConfigErrors(problems)
 
-    order = Order(resolved, number, from_number or bot.from_number or FROM_NUMBER, variables=values)
+    order = Order(resolved, number, from_number or bot.from_number or FROM_NUMBER, variables=values, seed=seed)
     return Plan(order, carrier, _models(bot, carrier.who(number)))
 
 

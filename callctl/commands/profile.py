@@ -6,13 +6,14 @@ Decides: where a profile is looked for, and what a person is shown of it. Refuse
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from callctl.plain import printable
 from lab.errors import ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
@@ -39,14 +40,21 @@ def check(
 
     reports: list[dict[str, Any]] = []
     problems: list[ConfigError] = []
+    warnings: list[ConfigError] = []
     for name in profiles:
+        found: list[ConfigError] = []
         try:
             path = find_profile(name)
-            reports.append({"file": str(path), "ok": True, **_counts(load(path))})
+            loaded = load(path)
+            wrong, found = _findings(loaded, path)
+            if wrong:
+                raise ConfigErrors(wrong)
+            reports.append({"file": str(path), "ok": True, **_counts(loaded), "warnings": _told(found)})
         except ConfigError as error:
-            told = [{"what": p.what, "where": p.where, "hint": p.hint} for p in error.problems]
-            reports.append({"file": name, "ok": False, "problems": told})
+            report = {"file": name, "ok": False, "problems": _told(error.problems), "warnings": _told(found)}
+            reports.append(report)
             problems += error.problems
+        warnings += found
     if json_:
         typer.echo(json.dumps({"ok": not problems, "profiles": reports}, ensure_ascii=False, indent=2))
         if problems:
@@ -55,6 +63,10 @@ def check(
     for report in reports:
         if report["ok"]:
             typer.echo(_line(report))
+    for warning in warnings:
+        typer.echo(f"warning: {printable(warning.what)}\n  where: {printable(warning.where or '')}", err=True)
+        if warning.hint:
+            typer.echo(f"  hint:  {printable(warning.hint)}", err=True)
     if problems:
         raise ConfigErrors(problems)
 
@@ -163,7 +175,24 @@ def clock(profile: Profile) -> dict[str, str]:
     return system(datetime.now(UTC), profile.timezone)
 
 
+def _findings(profile: Profile, path: Path) -> tuple[list[ConfigError], list[ConfigError]]:
+    """What cannot work in the profile that `path` holds, and what hardly can, each in the order of its lines."""
+    from lab import flowcheck
+    from lab.strict import places
+
+    place = places(path)
+    found = sorted(flowcheck.findings(profile), key=lambda finding: place(finding.at)[0])
+    errors = [flowcheck.problem(finding, place) for finding in found if finding.kind == "error"]
+    return errors, [flowcheck.problem(finding, place) for finding in found if finding.kind == "warning"]
+
+
+def _told(problems: Sequence[ConfigError]) -> list[dict[str, Any]]:
+    return [{"what": p.what, "where": p.where, "hint": p.hint} for p in problems]
+
+
 def _counts(profile: Profile) -> dict[str, Any]:
+    from lab.flowcheck import size
+
     needed = profile.resolve({}, clock(profile)).unresolved
     return {
         "name": profile.name,
@@ -172,14 +201,20 @@ def _counts(profile: Profile) -> dict[str, Any]:
         "re_engagement_lines": len(profile.turn_taking.re_engagement.lines),
         "closure_phrases": len(profile.closure_phrases),
         "analysis_fields": len(profile.analysis.fields) if profile.analysis else 0,
+        **(size(profile.flow) if profile.flow else {"steps": 0, "answers": 0, "examples": 0}),
     }
 
 
 def _line(report: dict[str, Any]) -> str:
     needs = f"; needs --var for {', '.join(report['needs'])}" if report["needs"] else ""
+    flow = (
+        f", {report['steps']} steps, {report['answers']} answers, {report['examples']} examples"
+        if report["steps"]
+        else ""
+    )
     return (
         f"{report['file']}: ok ({report['variables']} variables, {report['re_engagement_lines']} re-engagement lines, "
-        f"{report['closure_phrases']} closure phrases, {report['analysis_fields']} analysis fields{needs})"
+        f"{report['closure_phrases']} closure phrases, {report['analysis_fields']} analysis fields{flow}{needs})"
     )
 
 
@@ -203,25 +238,80 @@ lab_number: +12025550101             # who is called without --to
 # Said as soon as the customer has answered.
 opening_message: Hello, this is Robin from Example Company. Am I speaking with {{crm.first_name}}?
 
-# Read by the model before every line. Short rules and plain facts work best with a small model.
+# What the model may know and say where nothing below is prepared.
 prompt: |
-  You are Robin from Example Company. You are on the phone with {{crm.first_name}}.
-  Goal: remind {{crm.first_name}} of the visit on {{crm.day}} and ask if they can come.
+  You are Robin from Example Company, on the phone with {{crm.first_name}} about a visit.
 
   Facts:
   - Visit: {{crm.day}} at noon, 1 Example Street.
   - Parking: in front of the house.
 
-  Rules:
-  - Say one short sentence, at most 20 words. Ask one question at a time.
-  - First say the day and ask if they can come. Then ask if they have any questions.
-  - Answer questions from the facts only.
-  - When they say no, that is all, or thank you, answer only: Thank you. Goodbye.
-
 # Values that hold when the call brings none.
 variables:
   first_name: Jordan
   day: Tuesday
+
+# The prepared conversation: the bot says these words as long as it knows what the customer means. Without `flow` the model
+# writes every line, from the prompt alone.
+flow:
+  fields:                            # what the call finds out
+    visit: {type: choice, choices: {coming: [coming], cancelled: [cancelled]}}
+
+  # The call is always in one step, first in the upper one. `answers` is what the customer may mean there: what it means in one
+  # line, how people say it (the more different, the better), what the bot says then, and which step is `next`. An answer
+  # without `next` stays: the step's question is asked `again`.
+  steps:
+    identity:
+      again: Am I speaking with {{crm.first_name}}?
+      answers:
+        yes: {next: visit}           # meaning and examples of yes, no, wrong_person, busy and some more are known
+        wrong_person: {says: I am sorry to have bothered you. Goodbye., next: end}
+
+    visit:
+      says: You have a visit on {{crm.day}} at noon. Can you come?
+      answers:
+        comes:
+          means: the customer will come
+          examples:
+            - "yes"
+            - I will be there
+            - that works for me
+            - sure, I can make it
+            - see you then
+            - it is in my calendar
+          fills: {visit: coming}     # or a field of type day, time, amount, …: {pay_day: heard} reads it from the words
+          says: Great, we will see you then. Goodbye.
+          next: end                  # hangs up
+        cancels:
+          means: the customer cannot come, or does not want to
+          examples:
+            - "no"
+            - I cannot make it
+            - please cancel it
+            - that day is bad for me
+            - I do not need it any more
+            - something came up
+          confirm: Do you want me to cancel the visit?    # asked first, where a mistake would hurt
+          fills: {visit: cancelled}
+          # calls: cancel_visit      # a tool, written under `tools`
+          says: All right, I have noted that. Goodbye.
+          next: end
+        asks_where:
+          means: the customer asks where the visit is or where to park
+          examples:
+            - where is it
+            - what is the address
+            - where can I park
+            - how do I get there
+            - is there a place for my car
+          says: At 1 Example Street. You can park in front of the house.
+
+  always:                            # understood in every step, six at most
+    who_is_this: {says: This is Robin from Example Company.}
+    are_you_robot: {says: I am a computer that calls for Example Company.}
+    repeat: {}                       # the bot says its last line again
+    wait: {says: Take your time.}
+    goodbye: {says: Goodbye., next: end}
 
 # stt: {model: whisper-base}
 # llm: {model: qwen2.5-coder-1.5b, max_tokens: 60, temperature: 0.0}

@@ -177,7 +177,7 @@ class TapedResponder:
 
     def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
         if self._responder is not None:
-            self._responder.warm(system, stop, turns)
+            self._responder.warm(system, stop, turns, use=use)
 
     def respond(
         self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
@@ -198,7 +198,9 @@ class TapedResponder:
         self, system: str, text: str, schema: Mapping[str, Any], stop: Stop, *, use: Use = "analysis"
     ) -> Iterator[str]:
         question = Question.to(self.facts, "extract", _gist(text), system=system, text=text, schema=schema)
-        return self._tape.ask(question, lambda: _real(self._responder).extract(system, text, schema, stop), stop)
+        return self._tape.ask(
+            question, lambda: _real(self._responder).extract(system, text, schema, stop, use=use), stop
+        )
 
 
 class TapedEmbedder:

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,11 @@ GRAMMAR_TOKENS = 600
 
 _SIZES: Mapping[Use, int] = {"pick": 2048, "fill": 1024}
 """Tokens of the contexts that need less than the others."""
+
+CELLS = 256
+"""Tokens: llama.cpp makes a context a multiple of it."""
+_HALF = 2
+"""Bytes of a number in a context."""
 
 _TURN_OVERHEAD = 8
 """Tokens a chat template puts around one message; the largest of the usual ones."""
@@ -258,6 +263,15 @@ class Llama:
         """Give the memory back. Nothing may be running; nothing works afterwards."""
         self._free()
 
+    def memory(self) -> Mapping[str, int]:
+        """Bytes of the `weights`, and of what each use remembers of its prompts once its context is full, by name.
+
+        A context that does not exist yet counts with what it will take. What one evaluation needs besides is not in it.
+        """
+        token = self._token_bytes()
+        contexts = {use: token * -(-self._size(use) // CELLS) * CELLS for use in get_args(Use)}
+        return {"weights": int(self._library.llama_model_size(self._model)), **contexts}
+
     # -- talk ----------------------------------------------------------------------------------------------------------
 
     def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:
@@ -429,6 +443,21 @@ class Llama:
             if mine:
                 self._lock.release()
 
+    def _token_bytes(self) -> int:
+        """What a context keeps of one token: a key and a value in each layer, for each of the heads that have their own."""
+        model, library = self._model, self._library
+        head = library.llama_model_n_embd(model) // max(library.llama_model_n_head(model), 1)
+        kind = self._meta("general.architecture")
+        key, value = (int(self._meta(f"{kind}.attention.{part}_length") or head) for part in ("key", "value"))
+        heads = library.llama_model_n_layer(model) * library.llama_model_n_head_kv(model)
+        return int(heads) * (key + value) * _HALF
+
+    def _meta(self, key: str) -> str:
+        """A fact that the file states of itself; empty where it does not."""
+        buffer = ctypes.create_string_buffer(256)
+        size = self._library.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if size > 0 else ""
+
     def _size(self, use: Use) -> int:
         return min(self._context_size, _SIZES.get(use, self._context_size))
 
@@ -535,6 +564,15 @@ def probe(path: Path) -> str:
     if not line:
         raise ModelError("said nothing when it was greeted", where=str(path), hint="take another model")
     return line
+
+
+def footprint(path: Path) -> Mapping[str, int]:
+    """`Llama.memory` of the model in `path`, with contexts as calls make them. Raises ModelError when the file cannot be used."""
+    model = Llama(path, name=path.name)
+    try:
+        return model.memory()
+    finally:
+        model.close()
 
 
 def _messages(system: str, turns: Iterable[Past]) -> list[dict[str, str]]:

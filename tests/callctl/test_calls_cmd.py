@@ -135,8 +135,22 @@ def test_show_of_a_broken_call(recordings: Path) -> None:
     assert "  analysis         none: the call's process ended before it\n" in out
 
 
-def test_show_json_is_the_result(recordings: Path) -> None:
-    assert run("show", "abc123", "--json")[0] == (recordings / FINISHED / "result.json").read_text()
+def test_show_json_is_the_result_and_how_replies_came_about(
+    recordings: Path, log: list[events.Event], keep: Store
+) -> None:
+    stored = json.loads((recordings / FINISHED / "result.json").read_text())
+    shown = json.loads(run("show", "abc123", "--json")[0])
+    assert shown["callctl"].pop("replies") == []
+    assert shown == stored
+    called = events.ToolCalled(at=6.0, name="book", arguments={"day": "Friday"})
+    reply = events.Replied(at=6.1, turn=3, answers=2, how="picked", step="day", pick="names_day", tool="book")
+    keep([*log[:10], called, reply, *log[10:]], "20261121-081800-bbb111")
+    (entry,) = json.loads(run("show", "bbb111", "--json")[0])["callctl"]["replies"]
+    assert (entry["turn"], entry["answers"], entry["reply"]["pick"]) == (3, 2, "names_day")
+    assert entry["tool_call"] == [{"at": 6.0, "name": "book", "arguments": {"day": "Friday"}}]
+
+
+def test_show_json_of_a_broken_call(recordings: Path) -> None:
     with pytest.raises(ConfigError, match="no result yet"):
         run("show", BROKEN, "--json")
 

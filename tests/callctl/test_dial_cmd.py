@@ -44,7 +44,7 @@ answers_after: 0.2s
 reactions:
   - {name: comes, when: can you come, say: "Yes, I will be there."}
   - {name: bye, when: goodbye, say: Bye., then: hang_up}
-expect: {told: comes, fields: {COMES: true}}
+expect: {told: comes, analysis: {COMES: true}}
 """
 
 
@@ -211,6 +211,8 @@ def test_a_whole_call() -> None:
     ]
     assert result["disconnected_by"] in ("bot", "customer")
     assert result["callctl"]["goal"] is True
+    assert result["callctl"]["analysis_right"] is True
+    assert result["callctl"]["fields"] == {}
     assert result["post_call_analysis"] == {"COMES": True}
     folder = Path("recordings") / result["session_id"]
     assert json.loads((folder / "result.json").read_text()) == result

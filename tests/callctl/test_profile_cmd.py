@@ -35,7 +35,8 @@ def error(*args: str) -> ConfigError:
 def test_what_init_writes_passes_the_check() -> None:
     assert out("init", "my-bot") == "my-bot.yaml\n"
     assert out("profile", "check", "my-bot.yaml") == (
-        "my-bot.yaml: ok (2 variables, 2 re-engagement lines, 3 closure phrases, 2 analysis fields)\n"
+        "my-bot.yaml: ok (2 variables, 2 re-engagement lines, 3 closure phrases, 2 analysis fields, 2 steps, 10 answers, "
+        "17 examples)\n"
     )
 
 
@@ -88,8 +89,70 @@ def test_check_as_json() -> None:
     document = json.loads(result.stdout)
     assert document["ok"] is False
     assert document["profiles"][1]["problems"] == [
-        {"what": "there is no such file", "where": "none.yaml", "hint": "known: bad.yaml, dental-reminder"}
+        {
+            "what": "there is no such file",
+            "where": "none.yaml",
+            "hint": f"known: bad.yaml, {', '.join(profile.shipped_profiles())}",
+        }
     ]
+
+
+FLOW = """\
+name: b
+prompt: x
+opening_message: Who is it?
+flow:
+  steps:
+    who:
+      answers:
+        yes: {examples: [so long], next: day, says: Good.}
+        fine: {means: it is fine, examples: [fine], says: Fine.}
+    day:
+      says: Which day?
+      answers:
+        no_more: {says: Well., next: end}
+  always:
+    goodbye: {says: Goodbye., next: end}
+"""
+
+
+def test_check_warns_of_what_hardly_works_and_refuses_what_cannot() -> None:
+    Path("bot.yaml").write_text(FLOW.replace("so long", "oh yes"))
+    result = CliRunner().invoke(cli, ["profile", "check", "bot.yaml"])
+    assert result.exit_code == 0
+    assert result.stdout.endswith("0 analysis fields, 2 steps, 4 answers, 2 examples)\n")
+    assert result.stderr.splitlines() == [
+        "warning: `fine` has 1 example",
+        "  where: bot.yaml:9",
+        "  hint:  give at least 5, the more different the better",
+        "warning: the bot hangs up after `Well.`, which is no goodbye",
+        "  where: bot.yaml:13",
+        "  hint:  end it with a word of goodbye",
+    ]
+    Path("bot.yaml").write_text(FLOW)
+    assert str(error("profile", "check", "bot.yaml")) == (
+        "bot.yaml:8: in `who` `so long` is an example of `yes` and of `goodbye` (the other stands on line 15) "
+        "(keep it in one of the two)"
+    )
+
+
+def test_check_tells_warnings_and_problems_apart_in_json() -> None:
+    Path("bad.yaml").write_text(FLOW)
+    Path("good.yaml").write_text(FLOW.replace("so long", "oh yes"))
+    result = CliRunner().invoke(cli, ["profile", "check", "bad.yaml", "good.yaml", "--json"])
+    assert result.exit_code == 2
+    bad, good = json.loads(result.stdout)["profiles"]
+    assert (bad["ok"], good["ok"]) == (False, True)
+    assert [problem["where"] for problem in bad["problems"]] == ["bad.yaml:8"]
+    assert [warning["where"] for warning in bad["warnings"]] == ["bad.yaml:9", "bad.yaml:13"]
+    assert [warning["where"] for warning in good["warnings"]] == ["good.yaml:9", "good.yaml:13"]
+    assert (good["steps"], good["answers"], good["examples"]) == (2, 4, 2)
+
+
+@pytest.mark.parametrize("name", list(profile.shipped_profiles()))
+def test_what_is_shipped_has_no_warning(name: str) -> None:
+    result = CliRunner().invoke(cli, ["profile", "check", name])
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_show_puts_the_variables_in() -> None:

@@ -64,6 +64,48 @@ def test_a_whole_call_on_a_pipe(log: list[events.Event]) -> None:
     ]
 
 
+def test_how_replies_came_about_and_what_is_known_at_the_end(log: list[events.Event]) -> None:
+    lines = plain(
+        [
+            *log[:10],
+            events.ToolCalled(at=5.95, name="book_slot", arguments={"day": "Tuesday"}),
+            events.ToolAnswered(at=6.0, name="book_slot", ok=True, data={"code": "A 12"}, took=0.05),
+            events.Replied(
+                at=6.14, turn=3, answers=2, how="picked", step="identity", pick="yes", confidence=0.995,
+                filled={"person": "right"}, by={"person": "profile"}, next="visit", fields={"person": "right"},
+            ),
+            *log[10:16],
+            events.Replied(
+                at=8.9, turn=5, answers=4, how="unknown", step="visit", pick="asks_when", confidence=0.31, second=-1.25,
+                dropped="a figure out of nothing: 12 (It is at 12.)", next="visit", fields={"person": "right", "visit": "coming"},
+            ),
+            *log[16:],
+        ]
+    )  # fmt: skip
+    assert lines[5:15] == [
+        " 0:02.5  customer  Yes, this is Jordan.",
+        " 0:04.0            the bot called book_slot (day: Tuesday)",
+        ' 0:04.0            book_slot answered after 0.1 s: {"code": "A 12"}',
+        " 0:04.1  bot       Your visit — cut off: is on Tuesday. · 840 ms",
+        "                   picked yes in identity, confidence 0.99; person = right (by the profile); then visit",
+        " 0:04.8            the customer spoke over the bot, which stopped",
+        " 0:04.8  customer  Which day?",
+        " 0:06.9  bot       Tuesday. · 1000 ms",
+        "                   unknown in visit, as nothing prepared fits, likeliest asks_when, confidence 0.31; "
+        "the model thought no (-1.2); dropped: a figure out of nothing: 12 (It is at 12.)",
+        " 0:07.2            a sound was ignored: spoken over the other side",
+    ]
+    assert "  fields           person right, visit coming" in lines
+
+
+def test_where_a_line_came_from_is_dim_and_stands_below_it(log: list[events.Event], tmp_path: Path) -> None:
+    out = Terminal()
+    show([*log[:10], events.Replied(at=6.1, turn=3, answers=2, how="free"), *log[10:]], tmp_path, out)
+    lines = out.getvalue().splitlines()
+    below = lines[1 + next(i for i, line in enumerate(lines) if "cut off" in line)]
+    assert "\x1b[2mfree, the model's own words\x1b[0m" in below
+
+
 def test_a_customers_turn_stays_open_until_somebody_else_speaks(log: list[events.Event]) -> None:
     start = log[:4]
     again = events.Said(at=6.0, who="customer", turn=2, text="Yes, it is me.", heard="Yes, it is me.", began=5.0, ended=6.0)  # fmt: skip

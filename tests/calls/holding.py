@@ -14,11 +14,19 @@ from typing import Any, TypeVar
 
 from lab import audio, events
 from lab.call import Call, Engines, Part
-from lab.engines.scripted import ScriptedDetector, ScriptedEars, ScriptedResponder, ScriptedVoice, read_tones
+from lab.dialogue import Brief, Dialogue
+from lab.engines.scripted import (
+    ScriptedDetector,
+    ScriptedEars,
+    ScriptedEmbedder,
+    ScriptedResponder,
+    ScriptedVoice,
+    read_tones,
+)
 from lab.floor import Manners
 from lab.lines.loop import LoopLine, pair
 from lab.pace import Pace
-from lab.ports import Past, Recognizer, Stop, ToolCall, Voice, Who
+from lab.ports import Embedder, Past, Recognizer, Responder, Stop, ToolCall, Voice, Who
 from lab.result import disconnected_by, transcript
 
 E = TypeVar("E", bound=events.Event)
@@ -34,6 +42,7 @@ class Mind(ScriptedResponder):
     """A responder by rule that remembers what it was asked."""
 
     def __init__(self, answer: Answer) -> None:
+        super().__init__(lambda heard: ())
         self._rule = answer
         self.asked: list[list[Any]] = []
 
@@ -55,10 +64,17 @@ class Side:
     voice: Voice = field(default_factory=ScriptedVoice)
     loading: float = 0.0
     load_error: Exception | None = None
+    brief: Brief = field(default_factory=Brief)
+    embedder: Embedder = field(default_factory=ScriptedEmbedder)
 
     def call(self, line: LoopLine, pace: Pace, emit: Callable[[events.Event], None]) -> Call:
-        engines = Engines(self._load(self.ears), self._load(self.mind), self._load(self.voice), ScriptedDetector())
-        return Call(self.part, line, engines, pace, emit=emit)
+        return Call(self.part, line, self.engines(pace), pace, emit=emit)
+
+    def engines(self, pace: Pace) -> Engines:
+        mind: asyncio.Future[Responder] = self._load(self.mind)
+        embedder: asyncio.Future[Embedder] | None = self._load(self.embedder) if self.brief.flow else None
+        dialogue = Dialogue(self.brief, mind, pace, embedder)
+        return Engines(self._load(self.ears), dialogue, self._load(self.voice), ScriptedDetector())
 
     def _load(self, engine: T) -> asyncio.Future[T]:
         async def load() -> T:
@@ -79,9 +95,11 @@ def customer(answer: Answer, opening: str | None = None, **more: Any) -> Side:
 
 
 def _side(me: Who, opening: str | None, answer: Answer, more: dict[str, Any]) -> Side:
-    of_side = {name: more.pop(name) for name in ("ears", "voice", "loading", "load_error") if name in more}
-    part = Part(me=me, system="", opening=opening, **{"manners": Manners(), **more})
-    return Side(part, Mind(answer), **of_side)
+    own = ("ears", "voice", "loading", "load_error", "brief", "embedder")
+    of_side = {name: more.pop(name) for name in own if name in more}
+    mind = more.pop("mind", None) or Mind(answer)
+    part = Part(me=me, opening=opening, **{"manners": Manners(), **more})
+    return Side(part, mind, **of_side)
 
 
 @dataclass

@@ -7,9 +7,9 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -18,17 +18,17 @@ from typing import Any
 
 import pytest
 
-from lab import events
-from lab.call import Call, Engines
+from lab.call import Engines
 from lab.carrier import Carrier
 from lab.cassette import Cassette, Take
+from lab.dialogue import Brief, Dialogue
 from lab.engines.cassette import Playback, Recording, TapedRecognizer, TapedResponder, TapedVoice
 from lab.engines.scripted import ScriptedDetector
 from lab.errors import ConfigError
 from lab.floor import Manners
-from lab.lines.loop import LoopLine
 from lab.pace import Pace, PaceName
 from lab.persona import Persona
+from lab.ports import Responder
 from lab.profile import Profile, Resolved
 from lab.runner import Lab, Order
 
@@ -46,18 +46,20 @@ class OnTape(Side):
 
     tape: Recording | Playback | None = None
 
-    def call(self, line: LoopLine, pace: Pace, emit: Callable[[events.Event], None]) -> Call:
+    def engines(self, pace: Pace) -> Engines:
         tape, me = self.tape, self.part.me
         assert tape is not None
         recording = isinstance(tape, Recording)
         detector = tape.detector(me, ScriptedDetector()) if isinstance(tape, Recording) else tape.detector(me)
-        engines = Engines(
+        mind: asyncio.Future[Responder] = self._load(
+            TapedResponder(tape, self.mind.facts, self.mind if recording else None)
+        )
+        return Engines(
             self._load(TapedRecognizer(tape, self.ears.facts, self.ears if recording else None)),
-            self._load(TapedResponder(tape, self.mind.facts, self.mind if recording else None)),
+            Dialogue(self.brief, mind, pace),
             self._load(TapedVoice(tape, self.voice.facts, self.voice if recording else None)),
             detector,
         )
-        return Call(self.part, line, engines, pace, emit=emit)
 
 
 def sides(tape: Recording | Playback, prompt: str = "Be kind.") -> tuple[Side, Side]:
@@ -71,12 +73,12 @@ def sides(tape: Recording | Playback, prompt: str = "Be kind.") -> tuple[Side, S
         max_duration=60.0,
     )
     pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=0.2, barge_in=0.8))
-    robin.part = replace(robin.part, system=prompt)
+    robin.brief = Brief(system=prompt)
     return _on(tape, robin), _on(tape, pat)
 
 
 def _on(tape: Recording | Playback, side: Side) -> Side:
-    return OnTape(side.part, side.mind, side.ears, side.voice, tape=tape)
+    return OnTape(side.part, side.mind, side.ears, side.voice, brief=side.brief, tape=tape)
 
 
 def recorded() -> tuple[Take, str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from lab import audio, events
-from lab.call import Call, Engines
+from lab.call import Call
 from lab.caller import ANSWERS_AFTER, SETTLED, TURN_OVER, Caller
 from lab.engines.scripted import ScriptedDetector, ScriptedVoice
 from lab.errors import ModelError
@@ -67,8 +67,7 @@ def hold(side: Side, *steps: dict[str, Any], seed: int = 0, pace: Pace | None = 
             emit=talk.log.append,
             seed=seed,
         )
-        engines = Engines(side._load(side.ears), side._load(side.mind), side._load(side.voice), ScriptedDetector())
-        call = Call(side.part, ours, engines, pace, emit=talk.log.append, tap=talk.ticks.append)
+        call = Call(side.part, ours, side.engines(pace), pace, emit=talk.log.append, tap=talk.ticks.append)
         theirs.ring()
         await asyncio.wait_for(asyncio.gather(call.run(), caller.run()), PATIENCE)
 

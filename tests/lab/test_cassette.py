@@ -6,17 +6,18 @@ import asyncio
 import random
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lab.cassette import INDEX, Cassette, Take
-from lab.engines.cassette import Playback, Recording, TapedRecognizer, TapedResponder, TapedVoice
-from lab.engines.scripted import ScriptedDetector, ScriptedEars, ScriptedResponder, ScriptedVoice
+from lab.engines.cassette import Playback, Recording, TapedEmbedder, TapedRecognizer, TapedResponder, TapedVoice
+from lab.engines.scripted import ScriptedDetector, ScriptedEars, ScriptedEmbedder, ScriptedResponder, ScriptedVoice
 from lab.errors import ConfigError, InfrastructureError, ModelError
 from lab.g711 import PCMU
 from lab.offload import stream
@@ -107,6 +108,78 @@ def test_a_cost_on_the_tape_is_charged_in_place_of_the_table() -> None:
         return pace.now() - began
 
     assert pace.run(length) == pytest.approx(0.2)
+
+
+# -- what picks and likeness give --------------------------------------------------------------------------------------
+
+
+class Weighing(ScriptedResponder):
+    """Remembers for what it was used; has an opinion with more digits than a tape keeps."""
+
+    def __init__(self) -> None:
+        self.used: list[str] = []
+
+    def warm(self, system: str, stop: Stop, turns: Any = (), *, use: Any = "talk") -> None:
+        self.used.append(use)
+
+    def weigh(self, system: str, turns: Any, choices: Any, stop: Stop) -> Iterator[Sequence[float]]:
+        yield [-1 / 3, -2 / 3]
+
+    def extract(self, system: str, text: str, schema: Any, stop: Stop, *, use: Any = "analysis") -> Iterator[str]:
+        self.used.append(use)
+        yield "{}"
+
+
+def test_an_opinion_comes_again_and_while_recording_it_is_what_the_tape_keeps(tmp_path: Path) -> None:
+    tape = Recording(Clock())
+    responder = TapedResponder(tape, ScriptedResponder.facts, Weighing())
+    (first,) = responder.weigh("Be kind.", TURNS, ("Yes", "No"), NEVER)
+    assert list(first) == [-0.3333, -0.6667]
+    items = mind(kept(tape.take, tmp_path / "c")).weigh("Be kind.", TURNS, ("Yes", "No"), NEVER)
+    assert isinstance(items, Priced)
+    assert [(list(item), items.cost) for item in items] == [(list(first), 0.1)]
+    with pytest.raises(ConfigError, match=r"the pick was not asked this: .* the choices changed"):
+        mind(tape.take).weigh("Be kind.", TURNS, ("Yes", "Never"), NEVER)
+
+
+def test_vectors_come_again_bit_by_bit(tmp_path: Path) -> None:
+    tape, texts = Recording(Clock()), ["Could we move it?", "", "I will be there."]
+    (plain,) = ScriptedEmbedder().embed(texts, NEVER)
+    (first,) = TapedEmbedder(tape, ScriptedEmbedder.facts, ScriptedEmbedder()).embed(texts, NEVER)
+    assert np.array_equal(first, plain)
+    played = TapedEmbedder(play(kept(tape.take, tmp_path / "c")), ScriptedEmbedder.facts, None)
+    items = played.embed(texts, NEVER)
+    assert isinstance(items, Priced)
+    (again,) = items
+    assert (again.dtype, again.shape, items.cost) == (plain.dtype, plain.shape, 0.1)
+    assert np.array_equal(again, plain)
+    with pytest.raises(ConfigError, match=r"the embed was not asked this: \"Could we move it\?\" .* the texts changed"):
+        played.embed(texts[:1], NEVER)
+
+
+def test_no_texts_have_no_vectors(tmp_path: Path) -> None:
+    tape = Recording()
+    (first,) = TapedEmbedder(tape, ScriptedEmbedder.facts, ScriptedEmbedder()).embed([], NEVER)
+    played = TapedEmbedder(play(kept(tape.take, tmp_path / "c")), ScriptedEmbedder.facts, None)
+    (again,) = played.embed([], NEVER)
+    assert first.shape == again.shape == (0, 384)
+
+
+def test_an_embedder_that_was_stopped_gave_nothing(tmp_path: Path) -> None:
+    tape, stopped = Recording(), threading.Event()
+    stopped.set()
+    assert not list(TapedEmbedder(tape, ScriptedEmbedder.facts, ScriptedEmbedder()).embed(["Hi."], stopped))
+    played = TapedEmbedder(play(kept(tape.take, tmp_path / "c")), ScriptedEmbedder.facts, None)
+    with pytest.raises(ConfigError, match="was stopped in the middle"):
+        list(played.embed(["Hi."], NEVER))
+
+
+def test_the_model_behind_a_tape_is_told_for_what_it_is_used() -> None:
+    weighing = Weighing()
+    responder = TapedResponder(Recording(), ScriptedResponder.facts, weighing)
+    responder.warm("Be kind.", NEVER, use="pick")
+    list(responder.extract("Be kind.", "Hi.", {}, NEVER, use="fill"))
+    assert weighing.used == ["pick", "fill"]
 
 
 def test_a_changed_prompt_is_a_miss_that_says_so() -> None:

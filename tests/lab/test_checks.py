@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import events, scenario
@@ -192,6 +192,7 @@ def test_a_step_that_waits_takes_the_reply_to_the_action_before_it() -> None:
     assert met("turns: [{user: a}, {expect: {contains: fifty}}, {user: b}]", log) is False
 
 
+@settings(deadline=None)
 @given(st.floats(0, 100), st.floats(0, 100), st.floats(0, 5), st.floats(0, 5))
 def test_whatever_the_times_a_reply_counts_for_one_of_two_steps_at_most(
     first: float, reply: float, spoken: float, pause: float

@@ -178,8 +178,29 @@ def test_every_engine_does_one_line() -> None:
         "run whisper-base",
         "run whisper-tiny.en",
         "run qwen2.5-coder-1.5b",
+        "memory qwen2.5-coder-1.5b",
     ]
     assert [check for check in checks if check.status != "ok"] == []
+
+
+@pytest.mark.models
+def test_the_memory_of_a_models_prompts_is_stated(tmp_path: Path) -> None:
+    path = catalogue.CATALOGUE["smollm2-135m"].path
+    if not path.exists():
+        pytest.skip("smollm2-135m is not in the cache")
+    # 23040 bytes a token, with 4096, 2048, 1024 and 4096 of them
+    assert doctor.engine("memory", "smollm2-135m", path, tmp_path / "none") == Check(
+        "memory smollm2-135m",
+        "ok",
+        "weights 104 MB, prompts: talk 94 MB, pick 47 MB, fill 24 MB, analysis 94 MB; 363 MB in all",
+    )
+
+
+def test_the_memory_of_what_is_no_model(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(CONTENT)
+    check = doctor.engine("memory", "tiny-mind", path, path)
+    assert (check.name, check.status) == ("memory tiny-mind", "fail")
 
 
 @pytest.mark.models

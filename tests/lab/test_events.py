@@ -29,6 +29,8 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     bool: st.booleans(),
     Who: st.sampled_from(["bot", "customer"]),
     int | None: st.none() | st.integers(),
+    float | None: st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    dict[str, str]: st.dictionaries(st.text(), st.text(), max_size=3),
     str | None: st.none() | st.text(),
     list[str]: st.lists(st.text(), max_size=3),
     Any: json_values,

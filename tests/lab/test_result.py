@@ -182,13 +182,35 @@ def test_what_was_told() -> None:
     assert goal({"told": ["name"]}) is False
 
 
-def test_what_the_analysis_found() -> None:
-    assert goal({"fields": {"coming": True}}, analysed({"coming": True, "why": "x"})) is True
-    assert goal({"fields": {"coming": True}}, analysed({"coming": False})) is False
-    assert goal({"fields": {"coming": True}}, analysed({})) is False
+def replied(**fields: Any) -> events.Replied:
+    return events.Replied(at=9.0, turn=2, answers=1, how="picked", fields=fields)
 
 
-def test_an_analysis_that_is_missing_leaves_it_open_unless_the_call_itself_failed() -> None:
-    assert goal({"fields": {"coming": True}}, analysed(None)) is None
-    assert goal({"fields": {"coming": True}}) is None
-    assert goal({"fields": {"coming": True}, "disconnected_by": ["bot"]}, analysed(None)) is False
+def test_what_the_conversation_found_out() -> None:
+    expect = {"fields": {"coming": True}}
+    assert goal(expect, replied(coming=True, why="x")) is True
+    assert goal(expect, replied(coming=False)) is False
+    assert goal(expect, replied()) is False
+    assert goal(expect) is False
+    assert goal({**expect, "disconnected_by": ["bot"]}, replied(coming=True)) is False
+
+
+def test_the_last_reply_says_what_is_known() -> None:
+    log = [*call(said("customer", 1, 3.0)), replied(day="2026-01-08", coming=True), replied(coming=True)]
+    assert folded(log).callctl.fields == {"coming": True}
+    assert folded(call(said("customer", 1, 3.0))).callctl.fields == {}
+
+
+def test_an_analysis_is_judged_apart() -> None:
+    def right(expect: dict[str, Any] | None, *more: events.Event) -> bool | None:
+        return folded([*call(said("customer", 1, 3.0), expect=expect), *more]).callctl.analysis_right
+
+    expect = {"analysis": {"coming": True}}
+    assert right(expect, analysed({"coming": True, "why": "x"})) is True
+    assert right(expect, analysed({"coming": False})) is False
+    assert right(expect, analysed({})) is False
+    assert right(expect, analysed(None)) is None
+    assert right(expect) is None
+    assert right({"fields": {"coming": True}}, analysed({"coming": True})) is None
+    assert right(None, analysed({"coming": True})) is None
+    assert goal(expect, analysed({"coming": False})) is True

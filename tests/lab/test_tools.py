@@ -359,12 +359,12 @@ def test_call_time_passes_with_the_clock_while_a_server_works_and_at_fixed_as_th
 def test_a_mock_takes_the_time_it_says_and_no_more_of_ours(pace: Any) -> None:
     wall = time.monotonic()
     answer = call(mock(answer={"code": "A 12"}, delay=20), Pace(pace, {"tool": 5.0}), day="Friday")
-    assert answer == ToolAnswer(True, {"code": "A 12"}, None, 20.0)
+    assert answer == ToolAnswer(True, {"code": "A 12"}, None, 20.0, "book_slot")
     assert time.monotonic() - wall < 2
 
 
 def test_a_mock_that_fails() -> None:
-    assert call(mock(fails="no such slot"), day="Friday") == ToolAnswer(False, None, "no such slot", 0.0)
+    assert call(mock(fails="no such slot"), day="Friday") == ToolAnswer(False, None, "no such slot", 0.0, "book_slot")
 
 
 @pytest.mark.parametrize("pace", ["real", "fast"])

@@ -15,12 +15,13 @@ import pytest
 
 from lab import events
 from lab.call import Call, Engines, Part
+from lab.dialogue import Brief, Dialogue
 from lab.engines.scripted import ScriptedDetector, ScriptedEars, ScriptedResponder, ScriptedVoice
 from lab.errors import LineError
 from lab.floor import Manners
 from lab.lines.sip import Lockstep, Softphone
 from lab.pace import Pace
-from lab.ports import ToolCall
+from lab.ports import Responder, ToolCall
 
 from .sides import called, connect, dial, gone, hang_up, in_step, leaping, phones, real
 
@@ -36,9 +37,9 @@ def ready(engine: T) -> asyncio.Future[T]:
     return future
 
 
-def engines(answer: Answer) -> Engines:
-    responder = ScriptedResponder(answer)
-    return Engines(ready(ScriptedEars()), ready(responder), ready(ScriptedVoice()), ScriptedDetector())
+def engines(answer: Answer, pace: Pace) -> Engines:
+    mind: asyncio.Future[Responder] = ready(ScriptedResponder(answer))
+    return Engines(ready(ScriptedEars()), Dialogue(Brief(), mind, pace), ready(ScriptedVoice()), ScriptedDetector())
 
 
 def talk(replies: int) -> tuple[list[events.Event], list[events.Event], float]:
@@ -60,13 +61,13 @@ def talk(replies: int) -> tuple[list[events.Event], list[events.Event], float]:
             async def answer() -> None:
                 incoming = await b.incoming()
                 incoming.line.ring()
-                part = Part(me="customer", system="", manners=Manners(), answers_after=0.5)
-                await Call(part, incoming.line, engines(customer), pace, emit=theirs.append).run()
+                part = Part(me="customer", manners=Manners(), answers_after=0.5)
+                await Call(part, incoming.line, engines(customer, pace), pace, emit=theirs.append).run()
 
             began = time.monotonic()
             line = a.place(f"sip:+12025550123@127.0.0.1:{b.port}", from_number="+12025550100")
-            part = Part(me="bot", system="", manners=Manners(), opening="Hello, this is Robin. How are you?")
-            await asyncio.gather(Call(part, line, engines(bot), pace, emit=ours.append).run(), answer())
+            part = Part(me="bot", manners=Manners(), opening="Hello, this is Robin. How are you?")
+            await asyncio.gather(Call(part, line, engines(bot, pace), pace, emit=ours.append).run(), answer())
             return time.monotonic() - began
 
     return ours, theirs, pace.run(main)

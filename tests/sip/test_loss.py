@@ -103,13 +103,13 @@ def talk(loss: float) -> tuple[list[events.Event], list[events.Event]]:
                 incoming = await b.incoming()
                 incoming.line.spoil(loss)
                 incoming.line.ring()
-                part = Part(me="customer", system="", manners=Manners(), answers_after=0.5)
-                words = engines(lambda heard: ["I heard every word of what you have said to me."])
+                part = Part(me="customer", manners=Manners(), answers_after=0.5)
+                words = engines(lambda heard: ["I heard every word of what you have said to me."], pace)
                 await Call(part, incoming.line, words, pace, emit=theirs.append).run()
 
             line = a.place(f"sip:+12025550123@127.0.0.1:{b.port}", from_number="+12025550100")
-            part = Part(me="bot", system="", manners=Manners(), opening="Hello, this is Robin.")
-            words = engines(lambda heard: [LINE, END] if next(count) == 4 else [LINE])
+            part = Part(me="bot", manners=Manners(), opening="Hello, this is Robin.")
+            words = engines(lambda heard: [LINE, END] if next(count) == 4 else [LINE], pace)
             await asyncio.gather(Call(part, line, words, pace, emit=ours.append).run(), answer())
 
     pace.run(main)
