@@ -133,7 +133,9 @@ class Sense:
             found,
         ]
         off = float((self._off @ row).max()) if len(self._off) else 0.0
-        return np.column_stack([np.asarray(column) for column in columns]), np.array([1.0, off, math.log1p(len(text.split())), with_none[count]])
+        return np.column_stack([np.asarray(column) for column in columns]), np.array(
+            [1.0, off, math.log1p(len(text.split())), with_none[count]]
+        )
 
 
 def taught(candidates: Mapping[str, Answer], elsewhere: Sequence[str]) -> list[str]:
@@ -170,7 +172,7 @@ YES_NO = ("Yes", "No")
 
 def normal(text: str) -> str:
     """`text` as it is compared: small letters, no punctuation at its ends."""
-    return " ".join(text.lower().split()).strip(" .!?,;:-\u2026\"")
+    return " ".join(text.lower().split()).strip(' .!?,;:-\u2026"')
 
 
 class _OffTopic(strict.Strict):
@@ -220,7 +222,9 @@ def _own(answer: Answer) -> tuple[str, ...]:
     return (*answer.examples, *([meaning] if meaning else []))
 
 
-def _ridge(gram: NDArray[np.floating], labels: NDArray[np.integer], count: int, weights: NDArray[np.floating]) -> Matrix:
+def _ridge(
+    gram: NDArray[np.floating], labels: NDArray[np.integer], count: int, weights: NDArray[np.floating]
+) -> Matrix:
     """Kernel ridge regression onto the classes: what a line's likenesses are multiplied with. Shape (examples, count)."""
     root = np.sqrt(np.asarray(weights, dtype=np.float64))
     weighted = gram * root[:, None] * root[None, :] + RIDGE * np.eye(len(gram))

@@ -430,9 +430,16 @@ class Call:
                     plan = piece
                     continue
                 if isinstance(piece, ToolAnswer):
+                    if piece.again:
+                        continue
                     self._emit(
                         events.ToolAnswered(
-                            at=self.at, name=piece.name, ok=piece.ok, data=shown(piece.data), error=piece.error, took=piece.took
+                            at=self.at,
+                            name=piece.name,
+                            ok=piece.ok,
+                            data=shown(piece.data),
+                            error=piece.error,
+                            took=piece.took,
                         )
                     )
                     continue

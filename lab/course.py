@@ -143,9 +143,7 @@ def give_up(flow: Flow, state: State, today: date) -> Line:
     return _line([text], after, end=True)
 
 
-def _take(
-    flow: Flow, state: State, key: str, filled: Mapping[str, Value], today: date, failure: str | None
-) -> Line:
+def _take(flow: Flow, state: State, key: str, filled: Mapping[str, Value], today: date, failure: str | None) -> Line:
     """`key` happens."""
     answer = flow.candidates(state.step)[key]
     filled = {} if failure else filled

@@ -42,6 +42,8 @@ MOST_ROUNDS = 3
 """Tool calls in a row for one line."""
 RECENT = 6
 """Turns that a sentence is made up from, and that arguments are filled in from."""
+HELPLESS = "I am sorry, I could not find that out."
+"""Said when a model calls one tool after another and never answers."""
 BRIEF = """
 Answer the customer's last words with one short, friendly sentence. Use only the facts above. If they do not say it, say that you do \
 not know. Never promise anything. Do not ask anything."""
@@ -140,7 +142,9 @@ class Dialogue:
             known, _ = answers.second_opinion(state.said, "", Answer())
             await call(lambda stop: responder.warm(known, stop, use="pick"), self._pace, "load")
         system = self._system()
-        await call(lambda stop: responder.warm(system, stop, history[-RECENT:] if flow else history), self._pace, "load")
+        await call(
+            lambda stop: responder.warm(system, stop, history[-RECENT:] if flow else history), self._pace, "load"
+        )
 
     def _system(self) -> str:
         return self.brief.system + BRIEF if self.brief.flow else self.brief.system
@@ -149,7 +153,8 @@ class Dialogue:
 
     async def _prepared(self, history: Sequence[Past]) -> AsyncGenerator[Piece, None]:
         flow, state, today = self.brief.flow, self.state, self.brief.today
-        assert flow is not None and state is not None, "reply() has seen to it"
+        assert flow is not None, "reply() has seen to it"
+        assert state is not None, "made beside the flow"
         heard = _last_words(history)
         understood = await self.understand(heard)
         pick, filled, by = understood.pick, understood.filled, understood.by
@@ -163,12 +168,12 @@ class Dialogue:
             facts["dropped"] = f"no {understood.missing} in it"
         if pick.kind == "unclear":
             line = course.ask_back(flow, state, today)
-            yield Plan("gave_up" if line.end else "asked_back", **facts, state=line.state)
+            how = "gave_up" if line.end else "asked_back"
         elif pick.kind == "none":
             sentence, dropped = await self._made_up(history, heard)
             line = course.digress(flow, state, sentence, today)
             how = "gave_up" if line.end else "generated" if sentence else "unknown"
-            yield Plan(how, **{**facts, "dropped": dropped or facts.get("dropped")}, state=line.state)
+            facts["dropped"] = dropped or facts.get("dropped")
         else:
             acting = course.acting(flow, state, pick.key)
             tool = acting.calls if acting else None
@@ -181,11 +186,13 @@ class Dialogue:
                             failure = self._tool(tool).on_failure or flow.unknown[0]
                         yield piece
             line = course.follow(flow, state, pick.key, filled, today, failure=failure)
-            how = "picked" if acting else "confirming"
-            if acting and state.confirming:
+            how = "confirming" if line.state.confirming else "picked"
+            if acting and state.confirming and pick.key == course.YES:
                 filled = {**state.pending, **filled}
-            yield Plan(how, **facts, filled={} if failure else filled, by=by, tool=tool, state=line.state)
+            facts |= {"filled": {} if failure else filled, "by": by, "tool": tool}
         text = template.render(line.text, self._saved).text
+        said = replace(line.state, said=text) if text else line.state
+        yield Plan(how, **facts, state=said)
         if text:
             yield text
         if line.end:
@@ -194,7 +201,8 @@ class Dialogue:
     async def understand(self, heard: str) -> Understood:
         """What `heard` means where the conversation stands. Changes nothing."""
         flow, state = self.brief.flow, self.state
-        assert flow is not None and state is not None, "asked with a flow only"
+        assert flow is not None, "asked with a flow only"
+        assert state is not None, "made beside the flow"
         candidates = course.candidates(flow, state)
         pick = await self._pick(flow, state, candidates, heard)
         if pick.kind != "picked":
@@ -204,9 +212,7 @@ class Dialogue:
             pick = replace(pick, kind="none" if state.unclear else "unclear")
         return Understood(pick, filled, by, missing)
 
-    async def _pick(
-        self, flow: Flow, state: State, candidates: Mapping[str, Answer], heard: str
-    ) -> answers.Pick:
+    async def _pick(self, flow: Flow, state: State, candidates: Mapping[str, Answer], heard: str) -> answers.Pick:
         sense = await self._sense(flow, state)
         vectors = await self._embed([answers.normal(heard)])
         guess = sense.guess(heard, vectors[0], self._evidence(flow, candidates, heard))
@@ -340,7 +346,7 @@ class Dialogue:
         given = dict(arguments) if arguments is not None else tools.prepared(tool, variables)
         key = json.dumps([name, given], sort_keys=True, default=str)
         if key in self._done:
-            yield self._done[key]
+            yield replace(self._done[key], again=True)
             return
         yield ToolCall(name, given)
         asking = asyncio.ensure_future(
@@ -392,20 +398,21 @@ class Dialogue:
                     if isinstance(piece, tools.ToolAnswer):
                         history.append(ToolResult(called, piece.data if piece.ok else {"error": piece.error}))
                     yield piece
+        yield HELPLESS
 
     async def _chosen_tool(self, responder: Responder, history: list[Past]) -> AsyncGenerator[Piece, None]:
         """For a model that calls none itself: which tool, by a letter; its arguments, by its schema."""
         names = list(self.brief.tools)
         letters = [chr(ord("A") + i) for i in range(len(names) + 1)]
         listed = "\n".join(f"{a}) {self._tool(n).description}" for a, n in zip(letters, names, strict=False))
-        system = f"What must be done before the bot can answer the customer? One letter.\n{listed}\n{letters[-1]}) nothing"
+        system = (
+            f"What must be done before the bot can answer the customer? One letter.\n{listed}\n{letters[-1]}) nothing"
+        )
         recent = "\n".join(f"{t.who.capitalize()}: {t.text}" for t in history[-RECENT:] if isinstance(t, Turn))
         turns = [Turn("customer", recent)]
-        scores: Sequence[float] = []
         asking = stream(lambda stop: responder.weigh(system, turns, letters, stop), self._pace, "pick")
         async with aclosing(asking) as found:
-            async for scores in found:
-                pass
+            scores = [score async for all_of_them in found for score in all_of_them]
         best = max(range(len(scores)), key=lambda i: scores[i], default=len(names))
         if best >= len(names) or math.exp(scores[best]) < 0.5:
             return
@@ -416,7 +423,10 @@ class Dialogue:
             told = f"{self._tool(name).description} Fill in what it needs from the conversation."
             pieces = stream(lambda stop: responder.extract(told, recent, schema, stop, use="fill"), self._pace, "fill")
             async with aclosing(pieces) as written:
-                arguments = json.loads("".join([piece async for piece in written]) or "{}")
+                try:
+                    arguments = json.loads("".join([piece async for piece in written]) or "{}")
+                except (ValueError, ModelError):
+                    return
         async with aclosing(self._use(name, self._values({}), arguments)) as used:
             async for piece in used:
                 if isinstance(piece, tools.ToolAnswer):
@@ -462,10 +472,10 @@ def _grounded(value: str, heard: str) -> bool:
     return any(word.casefold() in said for word in value.split())
 
 
-_NUMBER_WORDS = (
+_NUMBER_WORDS = tuple(
     "one two three four five six seven eight nine ten eleven twelve teen twenty thirty forty fifty sixty seventy eighty ninety hundred "
-    "thousand half couple tomorrow today monday tuesday wednesday thursday friday saturday sunday week month"
-).split()
+    "thousand half couple tomorrow today monday tuesday wednesday thursday friday saturday sunday week month".split(" ")
+)
 
 
 def _figures(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 LONGEST = 26
 """Words of a sentence that may be said."""
 ALIKE = 0.75
-"""A line this like one said before is a repetition."""
+"""A sentence this like one said before is a repetition."""
 
 _ABOUT_ITSELF = re.compile(
     r"\b(language model|openai|alibaba|qwen|chatgpt|instructions?|system prompt|my (?:rules|facts|prompt)|the facts|according to|"
@@ -29,7 +29,9 @@ _PROMISES = re.compile(
     r"booked|arranged|updated|processed|transferr\w*|extend\w*|approved|for free|no charge|get back to you|call you back)\b",
     re.IGNORECASE,
 )
-_UNKIND = re.compile(r"\b(?:stupid|idiot|shut up|your fault|lawsuit|sue|police|arrest\w*|jail|credit score|hate)\b", re.IGNORECASE)
+_UNKIND = re.compile(
+    r"\b(?:stupid|idiot|shut up|your fault|lawsuit|sue|police|arrest\w*|jail|credit score|hate)\b", re.IGNORECASE
+)
 _ADDRESS = re.compile(r"https?:|www\.|\w@\w|\w\.(?:com|org|net)\b", re.IGNORECASE)
 _FIGURES = re.compile(
     r"\d+|\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|"
@@ -38,7 +40,21 @@ _FIGURES = re.compile(
     r"january|february|march|april|june|july|august|september|october|november|december|a\.m|p\.m|(?<=\d )[ap]m)\b",
     re.IGNORECASE,
 )
-_HARMLESS = {"month", "with", "both", "health", "truth", "worth", "south", "north", "teeth", "mouth", "death", "breath", "cloth"}
+_HARMLESS = {
+    "month",
+    "with",
+    "both",
+    "health",
+    "truth",
+    "worth",
+    "south",
+    "north",
+    "teeth",
+    "mouth",
+    "death",
+    "breath",
+    "cloth",
+}
 _NAME = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][a-z]{2,}")
 _ORDER = re.compile(
     r"\b(?:ignore|forget|disregard|override|bypass|skip)\b.{0,40}\b(?:instruct|rule|prompt|told|training|script|guideline|everything|previous)|"
@@ -81,9 +97,9 @@ def objection(sentence: str, facts: str, said: Iterable[str]) -> str | None:
         if found.group().casefold() not in known:
             return f"a name out of nothing: {found.group()}"
     plain = _plain(sentence)
-    for line in said:
-        if difflib.SequenceMatcher(None, plain, _plain(line)).ratio() >= ALIKE:
-            return "said before"
+    before = (part for line in said for part in re.split(r"(?<=[.!?])\s+", line))
+    if any(difflib.SequenceMatcher(None, plain, _plain(part)).ratio() >= ALIKE for part in before):
+        return "said before"
     return None
 
 

@@ -163,7 +163,8 @@ def transcript(log: Sequence[events.Event], answered: float) -> list[TranscriptL
 
 
 def goal(log: Sequence[events.Event], by: DisconnectedBy) -> bool | None:
-    """Whether the customer's `expect` holds, its `analysis` left out; None without one."""
+    """Whether the customer's `expect` holds, its `analysis` left out; None without one, or when it is about fields that
+    this bot does not have."""
     started = log[0]
     expect = started.context.get("expect") if isinstance(started, events.Started) else None
     if not expect:
@@ -172,7 +173,9 @@ def goal(log: Sequence[events.Event], by: DisconnectedBy) -> bool | None:
     if by not in expect.get("disconnected_by", [by]) or not set(expect.get("told", [])) <= told:
         return False
     known = fields(log)
-    return all(known.get(name) == value for name, value in (expect.get("fields") or {}).items())
+    if not all(known.get(name) == value for name, value in (expect.get("fields") or {}).items()):
+        return False
+    return None if expect.get("not_judged") else True
 
 
 def fields(log: Sequence[events.Event]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from lab import analysis, events, offload, record, store, strict, template, values
+from lab import analysis, events, offload, record, store, template, values
 from lab.call import Call, Engines, Part
 from lab.caller import Caller
 from lab.carrier import NOT_FOUND, Carrier
@@ -425,23 +425,22 @@ class Lab:
 def expected(persona: Persona, profile: Profile, today: date) -> dict[str, Any]:
     """What `persona` expects of a call with the bot of `profile`; fields as the flow would fill them.
 
-    Raises ConfigError for a field that the flow does not have, or a value that it cannot have.
+    Fields that another bot would fill stand under `not_judged`: anybody may call anybody. Raises ConfigError for a value that a
+    field cannot have.
     """
     found = persona.expect.model_dump(mode="json", exclude_defaults=True)
-    if "fields" not in found:
-        return found
-    where = f"persona {persona.name}"
-    for name, written in found["fields"].items():
+    filled: dict[str, Any] = {}
+    for name, written in found.pop("fields", {}).items():
         field = profile.flow.fields.get(name) if profile.flow else None
         if field is None:
-            known = list(profile.flow.fields) if profile.flow else []
-            hint = strict.did_you_mean(name, known) or f"the bot {profile.name} has no flow; expect `analysis` or `told`"
-            raise ConfigError(f"expects the field `{name}`, which this bot does not fill", where=where, hint=hint)
+            found.setdefault("not_judged", []).append(name)
+            continue
         value = values.literal(field, template.as_text(written), today)
         if value is None:
-            raise ConfigError(f"expects `{name}: {written}`, which is no {field.type}", where=where)
-        found["fields"][name] = value
-    return found
+            what = f"expects `{name}: {written}`, which is no {field.type}"
+            raise ConfigError(what, where=f"persona {persona.name}", hint="write it as the flow would fill it")
+        filled[name] = value
+    return {**found, "fields": filled} if filled else found
 
 
 def bot_part(profile: Profile) -> Part:

@@ -64,6 +64,8 @@ class ToolAnswer:
     """Seconds of call time."""
     name: str = ""
     """Of the tool."""
+    again: bool = False
+    """It was given before in this call and is only looked up."""
 
 
 async def call(

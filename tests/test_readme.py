@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import scenario
+from lab import flowcheck, scenario, strict
+from lab.profile import Profile
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -52,9 +53,27 @@ def test_the_readme_names_commands() -> None:
     assert [shlex.split(c)[:2] for c in MAKE] == [["make", "call"], ["make", "test"]]
 
 
+def blocks() -> tuple[str, str, str]:
+    """What the README shows in YAML: a scenario, a profile, and tools to add to it."""
+    one, two, three = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    return one, two, three
+
+
+def save_profile(folder: Path) -> None:
+    """As the README asks for."""
+    text = blocks()[1]
+    (folder / text.splitlines()[0].removeprefix("# ")).write_text(text, encoding="utf-8")
+
+
 def test_the_scenario_is_one() -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert scenario.parse(block, "README.md").steps
+    assert scenario.parse(blocks()[0], "README.md").steps
+
+
+def test_the_profile_and_its_tools_are_right() -> None:
+    _, text, tools = blocks()
+    whole = text.replace("          confirm:", "          calls: cancel_visit\n          confirm:") + tools
+    for made in (text, whole):
+        assert flowcheck.findings(strict.parse(made, "README.md", Profile)) == []
 
 
 def test_the_make_targets_exist() -> None:
@@ -64,6 +83,7 @@ def test_the_make_targets_exist() -> None:
 
 
 def test_quick_commands(tmp_path: Path) -> None:
+    save_profile(tmp_path)
     for command in QUICK:
         if not command.startswith(NEEDS_A_CALL):
             run(command, tmp_path)
@@ -72,6 +92,7 @@ def test_quick_commands(tmp_path: Path) -> None:
 @pytest.mark.models
 @pytest.mark.prove
 def test_every_command_in_order(tmp_path: Path) -> None:
-    """Three real calls over SIP and two in memory among them: about five minutes."""
+    """Three real calls over SIP and five in memory among them: about seven minutes."""
+    save_profile(tmp_path)
     for command in ALL:
         run(command, tmp_path)

@@ -56,7 +56,11 @@ class OpenAIChat:
         self._takes_schema = True
         self._tls: ssl.SSLContext | None = None
         self.facts = EngineFacts(
-            engine="openai", model=model, version=httpx.__version__, options={**self._options, "server": self._where}, calls_tools=True
+            engine="openai",
+            model=model,
+            version=httpx.__version__,
+            options={**self._options, "server": self._where},
+            calls_tools=True,
         )
 
     def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:

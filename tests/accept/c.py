@@ -35,6 +35,7 @@ from lab.shelf import Shelf
 from tests.accept.harness import ROOT, Step, main
 
 EXAM = Path(os.environ.get("CALLCTL_EXAM", ROOT / "tests" / "data" / "picking"))
+KEPT = ROOT / "recordings" / "accept"
 TODAY = date(2026, 11, 21)
 PROFILES = ("dental-reminder", "debt-reminder", "delivery-slot")
 PERSONAS = {
@@ -114,7 +115,7 @@ def picking(name: str) -> dict[str, Any]:
         return marked
 
     marked = pace.run(sit)
-    keep = ROOT / "recordings" / "accept" / f"c-picking-{name}-{EXAM.name}.json"
+    keep = KEPT / f"c-picking-{name}-{EXAM.name}.json"
     keep.write_text(json.dumps(marked, indent=1, ensure_ascii=False))
     inside, outside = [m for m in marked if m["right"]], [m for m in marked if not m["right"]]
     kinds = Counter("right" if m["kind"] == "picked" and m["pick"] in m["right"] else m["kind"] for m in inside)
@@ -146,7 +147,7 @@ def _dial(order: Order, carrier: Carrier, carried: Any) -> tuple[CallResult, lis
     log: list[events.Event] = []
 
     async def dial() -> CallResult:
-        folder = ROOT / "recordings" / "accept" / "c-calls"
+        folder = KEPT / "c-calls"
         async with Lab(carrier, folder, pace=pace, carried=carried, shelf=shelf()) as lab:
             await lab.prepare(order)
             return await lab.dial(order, log.append)
@@ -170,7 +171,7 @@ def calls(name: str, persona: str, carried: str, seeds: range, least: int, *over
 
 def over_all() -> dict[str, Any]:
     """In memory: the cooperative ones 5 of 5; of the other 15 of each profile >= 14. Analysis right in >= 95 % of all calls."""
-    kept = json.loads((ROOT / "recordings" / "accept" / "c.json").read_text())
+    kept = json.loads((KEPT / "c.json").read_text())
     others = {
         name: sum(kept[f"memory {p}"]["goal"] for p in PERSONAS[name] if p not in COOPERATIVE) for name in PROFILES
     }

@@ -32,13 +32,18 @@ prompt: "-"
 stt: {{model: scripted}}
 llm: {{model: scripted, options: {{reactions: [{{name: bye, when: bye, say: Goodbye.}}]}}}}
 tts: {{voice: scripted}}
-lab_number: "+12025550101"
+"""
+CUSTOMER = """
+name: Kim
+number: +12025550150
+reactions: [{name: any, when: this is part, say: I see.}]
 """
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "long.yaml").write_text(BOT)
+    (tmp_path / "kim.yaml").write_text(CUSTOMER)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,7 +56,7 @@ def callctl(*arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def talking() -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A call in which the bot has spoken for two seconds, and its folder."""
-    process = callctl("dial", "long.yaml")
+    process = callctl("dial", "long.yaml", "--persona", "kim.yaml")
     assert process.stdout
     while "answered" not in (line := process.stdout.readline()):
         assert line, process.communicate()
@@ -164,7 +169,7 @@ def test_the_disk_is_full(folder: Path) -> None:
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        process = callctl("dial", "long.yaml")
+        process = callctl("dial", "long.yaml", "--persona", "kim.yaml")
         out, err = process.communicate(timeout=20)
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -184,7 +189,9 @@ def test_a_model_that_is_none(folder: Path, content: bytes | None, says: str) ->
     model = folder / "mind.gguf"
     if content is not None:
         model.write_bytes(content)
-    process = callctl("dial", "long.yaml", "--set", f"llm.model={model}", "--set", "llm.options={}")
+    process = callctl(
+        "dial", "long.yaml", "--persona", "kim.yaml", "--set", f"llm.model={model}", "--set", "llm.options={}"
+    )
     out, err = process.communicate(timeout=60)
     assert process.returncode in (2, 3), err
     assert re.search(says, err), err
