@@ -21,6 +21,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -468,13 +469,13 @@ def _grounded(value: str, heard: str) -> bool:
     """Some word or figure of `value` was said: a model that cannot find a value likes to invent one."""
     said = heard.casefold()
     if any(ch.isdigit() for ch in value):
-        return bool(set(_figures(value)) & set(_figures(said))) or any(word in said for word in _NUMBER_WORDS)
+        return bool(set(_figures(value)) & set(_figures(said))) or bool(_NUMBER_WORDS.search(said))
     return any(word.casefold() in said for word in value.split())
 
 
-_NUMBER_WORDS = tuple(
-    "one two three four five six seven eight nine ten eleven twelve teen twenty thirty forty fifty sixty seventy eighty ninety hundred "
-    "thousand half couple tomorrow today monday tuesday wednesday thursday friday saturday sunday week month".split(" ")
+_NUMBER_WORDS = re.compile(
+    r"one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|teen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|"
+    r"thousand|half|couple|tomorrow|today|monday|tuesday|wednesday|thursday|friday|saturday|sunday|week|month"
 )
 
 
