@@ -192,7 +192,7 @@ def test_the_memory_of_a_models_prompts_is_stated(tmp_path: Path) -> None:
     assert doctor.engine("memory", "smollm2-135m", path, tmp_path / "none") == Check(
         "memory smollm2-135m",
         "ok",
-        "weights 104 MB, prompts: talk 94 MB, pick 47 MB, fill 24 MB, analysis 94 MB; 363 MB in all",
+        "weights 97 MB, prompts: talk 94 MB, pick 47 MB, fill 24 MB, analysis 94 MB; 356 MB in all",
     )
 
 
