@@ -7,10 +7,9 @@ How an answer is picked
 1.  A line is compared with every example of every candidate, by meaning (vectors) and by letter (words, pairs of words, runs of
     four characters). Two ridge classifiers over the examples of the step learn what tells its candidates apart; a third one has
     the class "none of them", taught with the examples of other steps and with `lab/off_topic.yaml`.
-2.  Candidates that read a value from the words gain by there being one and lose by there being none.
-3.  Fixed weights, fitted once on lines of three trades that nobody's examples were written from, make probabilities of it.
-4.  A sure one is taken, a hopeless one is none. Between them a language model is asked for a second opinion, one token: yes or no.
-5.  Still doubtful, the bot asks back, once; what then is doubtful again is none.
+2.  Fixed weights, fitted once on lines of three trades that nobody's examples were written from, make probabilities of it.
+3.  A sure one is taken, a hopeless one is none. Between them a language model is asked for a second opinion, one token: yes or no.
+4.  Still doubtful, the bot asks back, once; what then is doubtful again is none.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from lab import strict
-from lab.flow import Answer, Text
+from lab.flow import Answer, Flow, Text
 
 Vectors = NDArray[np.float32]
 """One row of unit length for each text."""
 Matrix = NDArray[np.float64]
 
-# Weights of `_features` and `_surroundings`, in their order. Fitted; see point 3.
-WEIGHTS = (4.74, 3.82, 3.94, 6.57, 2.87, 0.26)
-SURROUNDINGS = (4.16, 3.57, 0.44, 0.45)
+# Weights of `_features` and `_surroundings`, in their order. Fitted; see point 2.
+WEIGHTS = (4.86, 3.90, 3.38, 7.23, 2.78)
+SURROUNDINGS = (3.52, 5.72, 0.27, 1.24)
 
 ASK_MODEL = (0.08, 0.92)
 """Between these probabilities a second opinion is worth its time."""
-SECOND = (0.76, 1.12, 0.31)
+SECOND = (1.2, 1.1, 0.4)
 """Of what both say: weight of the first opinion (log-odds), of the second (log-odds), and a constant."""
-SURE, DOUBTFUL = 0.5, 0.35
+SURE, DOUBTFUL = 0.5, 0.3
 """At least this probable is picked; at least that probable is asked back."""
 
 RIDGE = 1.0
@@ -86,51 +85,49 @@ class Pick:
 class Sense:
     """What can be meant in one step. Made once; `guess` takes a millisecond.
 
-    candidates: by id. vectors: of the texts that `taught` gives for them
+    candidates: by id. vectors: of the texts that `taught` gives for them. off_topic: how many of those, at the end, mean nothing
     """
 
-    def __init__(self, candidates: Mapping[str, Answer], vectors: Vectors) -> None:
+    def __init__(self, candidates: Mapping[str, Answer], vectors: Vectors, off_topic: int) -> None:
         self.keys = tuple(candidates)
         known = [(normal(text), i) for i, key in enumerate(self.keys) for text in _own(candidates[key])]
         texts = [text for text, _ in known]
         self._of = np.array([i for _, i in known])
-        self._vectors, self._all = vectors[: len(texts)], vectors
-        self._off = vectors[len(vectors) - len(off_topic()) :]
+        self._vectors = vectors[: len(texts)]
+        self._off = vectors[len(vectors) - off_topic :]
         self._letters = Letters(texts)
         count = len(self.keys)
         each = len(known) / count / np.bincount(self._of, minlength=count)[self._of]
-        self._meaning = _ridge(self._vectors @ self._vectors.T, self._of, count, each)
-        self._spelling = _ridge(self._letters.of_examples @ self._letters.of_examples.T, self._of, count, each)
+        self._meaning = _ridge(self._vectors, self._of, count, each)
+        self._spelling = _ridge(self._letters.of_examples, self._of, count, each)
         others = len(vectors) - len(texts)
         none = np.full(others, len(known) * NONE_WEIGHT / max(1, others))
         labels = np.append(self._of, np.full(others, count))
-        self._with_none = _ridge(vectors @ vectors.T, labels, count + 1, np.append(each, none))
+        self._with_none = _ridge(vectors, labels, count + 1, np.append(each, none))
 
-    def guess(self, line: str, vector: Vectors, evidence: Mapping[str, bool] | None = None) -> Guess:
-        """vector: of `normal(line)`, one row. evidence: for candidates that read a value from the words, whether there is one."""
-        features, surroundings = self.features(line, vector, evidence or {})
+    def guess(self, line: str, vector: Vectors) -> Guess:
+        """vector: of `normal(line)`, one row."""
+        features, surroundings = self.features(line, vector)
         scores = np.append(features @ np.array(WEIGHTS), surroundings @ np.array(SURROUNDINGS))
         odds = np.exp(scores - scores.max())
         probabilities = odds / odds.sum()
         order = np.argsort(-probabilities[:-1], kind="stable")
         return Guess(tuple((self.keys[i], round(float(probabilities[i]), 4)) for i in order))
 
-    def features(self, line: str, vector: Vectors, evidence: Mapping[str, bool]) -> tuple[Matrix, Matrix]:
+    def features(self, line: str, vector: Vectors) -> tuple[Matrix, Matrix]:
         """One row for each candidate, and one of what speaks for none of them."""
         text, count = normal(line), len(self.keys)
         row = np.asarray(vector, dtype=np.float64).reshape(-1)
-        near, letters = self._vectors @ row, self._letters.likeness(text)
-        everything = self._all @ row
-        with_none = everything @ self._with_none
+        spelt = self._letters.row(text)
+        near, letters = self._vectors @ row, self._letters.of_examples @ spelt
+        with_none = row @ self._with_none
         groups = [self._of == i for i in range(count)]
-        found = [{True: 1.0, False: -1.0, None: 0.0}[evidence.get(key)] for key in self.keys]
         columns: list[Sequence[float] | Matrix] = [
             [float(np.sort(near[group])[-3:].mean()) for group in groups],
             [float(letters[group].max()) for group in groups],
-            near @ self._meaning,
-            letters @ self._spelling,
+            row @ self._meaning,
+            spelt @ self._spelling,
             with_none[:count],
-            found,
         ]
         off = float((self._off @ row).max()) if len(self._off) else 0.0
         return np.column_stack([np.asarray(column) for column in columns]), np.array(
@@ -138,11 +135,23 @@ class Sense:
         )
 
 
-def taught(candidates: Mapping[str, Answer], elsewhere: Sequence[str]) -> list[str]:
-    """The texts a `Sense` of `candidates` is taught with. elsewhere: examples of all other steps."""
+def taught(flow: Flow, candidates: Mapping[str, Answer]) -> tuple[list[str], int]:
+    """The texts a `Sense` of `candidates` is taught with, and how many of those, at the end, mean nothing anywhere."""
     own = [normal(text) for answer in candidates.values() for text in _own(answer)]
-    others = [text for text in dict.fromkeys(map(normal, elsewhere)) if text not in set(own)]
-    return [*own, *others, *map(normal, off_topic())]
+    mine, off = set(own), _off_topic(flow)
+    elsewhere = (normal(e) for step in flow.steps for a in flow.candidates(step).values() for e in a.examples)
+    return [*own, *(text for text in dict.fromkeys(elsewhere) if text not in mine), *off], len(off)
+
+
+def texts(flow: Flow, also: Mapping[str, Answer]) -> list[str]:
+    """All that is taught in some step of `flow`, or where `also` can be meant; each once."""
+    groups = [*(flow.candidates(step) for step in flow.steps), also]
+    own = [normal(text) for group in groups for answer in group.values() for text in _own(answer)]
+    return list(dict.fromkeys([*own, *_off_topic(flow)]))
+
+
+def _off_topic(flow: Flow) -> list[str]:
+    return list(dict.fromkeys(map(normal, (*flow.off_topic, *off_topic()))))
 
 
 def settle(guess: Guess, second: float | None, *, asked_back: bool) -> Pick:
@@ -195,9 +204,9 @@ class Letters:
         self._rarity = np.array([math.log(len(texts) / times) + 1 for times in spread.values()], dtype=np.float32)
         self.of_examples = np.stack([self._row(count) for count in counts])
 
-    def likeness(self, text: str) -> NDArray[np.float32]:
-        """To each example."""
-        return np.asarray(self.of_examples @ self._row(_grams(text)))
+    def row(self, text: str) -> NDArray[np.float32]:
+        """`text` as one row like those of the examples."""
+        return self._row(_grams(text))
 
     def _row(self, grams: Mapping[str, int]) -> NDArray[np.float32]:
         row = np.zeros(len(self._place), dtype=np.float32)
@@ -222,10 +231,16 @@ def _own(answer: Answer) -> tuple[str, ...]:
     return (*answer.examples, *([meaning] if meaning else []))
 
 
-def _ridge(
-    gram: NDArray[np.floating], labels: NDArray[np.integer], count: int, weights: NDArray[np.floating]
-) -> Matrix:
-    """Kernel ridge regression onto the classes: what a line's likenesses are multiplied with. Shape (examples, count)."""
-    root = np.sqrt(np.asarray(weights, dtype=np.float64))
-    weighted = gram * root[:, None] * root[None, :] + RIDGE * np.eye(len(gram))
-    return np.asarray(root[:, None] * np.linalg.solve(weighted, np.eye(count)[labels] * root[:, None]))
+def _ridge(rows: NDArray[np.float32], labels: NDArray[np.integer], count: int, weights: NDArray[np.floating]) -> Matrix:
+    """Ridge regression onto the classes: what a row is multiplied with. Shape (width of a row, count).
+
+    Solved for the rows or for their columns, whichever are fewer: both give the same.
+    """
+    root = np.sqrt(np.asarray(weights, dtype=np.float64))[:, None]
+    weighted, wanted = rows * root, np.eye(count)[labels] * root
+    high, wide = weighted.shape
+    if high < wide:
+        solved = weighted.T @ np.linalg.solve(weighted @ weighted.T + RIDGE * np.eye(high), wanted)
+    else:
+        solved = np.linalg.solve(weighted.T @ weighted + RIDGE * np.eye(wide), weighted.T @ wanted)
+    return np.asarray(solved)

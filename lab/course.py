@@ -26,7 +26,6 @@ from lab.values import Value
 MOST_MISSES = 4
 """Customer turns in a row that may fit nothing; then the bot gives up."""
 YES, NO = "yes", "no"
-"""What the customer may mean when the bot wants something confirmed, beside what is understood always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +68,13 @@ def candidates(flow: Flow, state: State) -> dict[str, Answer]:
     """What the customer may mean now, by id."""
     if state.confirming is None:
         return flow.candidates(state.step)
-    yes_no = {key: known(key, Answer()) for key in (YES, NO)}
     here = flow.candidates(state.step)
-    return {**yes_no, **{key: here[key] for key in flow.always if key in here and key not in yes_no}}
+    return {**yes_no(), **{key: here[key] for key in flow.always if key in here and key not in (YES, NO)}}
+
+
+def yes_no() -> dict[str, Answer]:
+    """What may be meant, beside what is understood always, when something is to be confirmed."""
+    return {key: known(key, Answer()) for key in (YES, NO)}
 
 
 def wanted(flow: Flow, answer: Answer) -> dict[str, bool]:

@@ -120,6 +120,8 @@ class Dialogue:
         self._done: dict[str, tools.ToolAnswer] = {}
         self._saved: dict[str, str] = {}
         self._fillers = 0
+        self._vectors: answers.Vectors | None = None
+        """Of everything the flow teaches."""
         self.state = course.begin(brief.flow, brief.opening) if brief.flow else None
 
     def commit(self, plan: Plan) -> None:
@@ -216,7 +218,7 @@ class Dialogue:
     async def _pick(self, flow: Flow, state: State, candidates: Mapping[str, Answer], heard: str) -> answers.Pick:
         sense = await self._sense(flow, state)
         vectors = await self._embed([answers.normal(heard)])
-        guess = sense.guess(heard, vectors[0], self._evidence(flow, candidates, heard))
+        guess = sense.guess(heard, vectors[0])
         second: float | None = None
         if guess.open:
             second = await self._second(state.said, heard, candidates[guess.best])
@@ -231,15 +233,6 @@ class Dialogue:
             async for yes, no in found:
                 return yes - no
         return None
-
-    def _evidence(self, flow: Flow, candidates: Mapping[str, Answer], heard: str) -> dict[str, bool]:
-        """For each candidate that must read something from the words: whether it can."""
-        found: dict[str, bool] = {}
-        for key, answer in candidates.items():
-            needed = [name for name, must in course.wanted(flow, answer).items() if must]
-            if needed:
-                found[key] = all(self._read(flow, name, heard) is not None for name in needed)
-        return found
 
     def _read(self, flow: Flow, name: str, heard: str) -> values.Value | None:
         said = self.state.said if self.state else ""
@@ -307,14 +300,12 @@ class Dialogue:
 
     async def _sense(self, flow: Flow, state: State) -> answers.Sense:
         candidates = course.candidates(flow, state)
-        mine = {example for answer in candidates.values() for example in answer.examples}
-        everything = [flow.candidates(step) for step in flow.steps]
-        others = [e for group in everything for answer in group.values() for e in answer.examples if e not in mine]
-        elsewhere = list(dict.fromkeys(others))
-        embedder = await self._embedder()
+        if self._vectors is None:
+            self._vectors = await self._embed(answers.texts(flow, course.yes_no()))
+        vectors = self._vectors
 
         def make(stop: Stop) -> answers.Sense:
-            return _sense(candidates, elsewhere, embedder, stop)
+            return _sense(flow, candidates, vectors)
 
         return await call(make, self._pace, "load")
 
@@ -441,16 +432,20 @@ _SENSES_LOCK = threading.Lock()
 MOST_SENSES = 64
 
 
-def _sense(candidates: Mapping[str, Answer], elsewhere: Sequence[str], embedder: Embedder, stop: Stop) -> answers.Sense:
-    """Made once in a process for the same texts and vectors: it is solved for, which takes some tenths of a second."""
-    texts = answers.taught(candidates, elsewhere)
-    vectors = next(iter(embedder.embed(texts, stop)))
-    key = hashlib.sha256(repr((list(candidates), texts)).encode() + vectors.tobytes()).hexdigest()
+def _sense(flow: Flow, candidates: Mapping[str, Answer], vectors: answers.Vectors) -> answers.Sense:
+    """Made once in a process for the same texts and vectors: it is solved for, which takes some hundredths of a second.
+
+    vectors: of `answers.texts`
+    """
+    texts, off_topic = answers.taught(flow, candidates)
+    place = {text: i for i, text in enumerate(answers.texts(flow, course.yes_no()))}
+    rows = vectors[[place[text] for text in texts]]
+    key = hashlib.sha256(repr((list(candidates), texts)).encode() + rows.tobytes()).hexdigest()
     with _SENSES_LOCK:
         if key not in _SENSES:
             if len(_SENSES) >= MOST_SENSES:
                 _SENSES.clear()
-            _SENSES[key] = answers.Sense(candidates, vectors)
+            _SENSES[key] = answers.Sense(candidates, rows, off_topic)
         return _SENSES[key]
 
 

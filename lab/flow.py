@@ -120,6 +120,10 @@ class Flow(Strict):
     """The first one is where the call begins."""
     sets: dict[Name, Answers] = Field(default_factory=dict)
     always: Answers = Field(default_factory=dict)
+    more_examples: dict[Name, dict[Name, Texts]] = Field(default_factory=dict)
+    """Step, set or `always` -> answer -> further examples: where they would hide the conversation if they stood beside it."""
+    off_topic: Texts = ()
+    """What customers say that none of the answers answers: what is near it in meaning is not mistaken for one of them."""
     ask_back: Texts = ("Sorry, I did not quite get that.",)
     """Said before the question when it is not clear which answer was meant."""
     unknown: Texts = ("I am afraid I do not know that.",)
@@ -135,11 +139,20 @@ class Flow(Strict):
     def candidates(self, step: str) -> dict[str, Answer]:
         """What the customer may mean in `step`, by id: its own answers, those of its sets, those understood always."""
         here = self.steps[step]
-        found = dict(here.answers)
+        found = self.with_more(step, here.answers)
         for name in here.also:
-            found.update({key: answer for key, answer in self.sets[name].items() if key not in found})
-        always = {key: a for key, a in self.always.items() if key not in found and key not in here.never}
-        return {key: known(key, answer) for key, answer in {**found, **always}.items()}
+            found.update({key: a for key, a in self.with_more(name, self.sets[name]).items() if key not in found})
+        always = self.with_more("always", self.always)
+        found.update({key: a for key, a in always.items() if key not in found and key not in here.never})
+        return {key: known(key, answer) for key, answer in found.items()}
+
+    def with_more(self, group: str, answers: Answers) -> Answers:
+        """`answers` of a step, a set or `always`, each with its `more_examples`."""
+        more = self.more_examples.get(group, {})
+        return {
+            key: a.model_copy(update={"examples": (*a.examples, *more[key])}) if key in more else a
+            for key, a in answers.items()
+        }
 
     def texts(self) -> list[str]:
         """Everything that may hold variables, in the file's order."""
@@ -149,7 +162,8 @@ class Flow(Strict):
         for _, answer in self.answers():
             found += [*answer.says, *([answer.confirm] if answer.confirm else []), *answer.fills.values()]
             found += [*answer.examples, *([answer.means] if answer.means else [])]
-        return [*found, *self.ask_back, *self.unknown]
+        found += [text for group in self.more_examples.values() for more in group.values() for text in more]
+        return [*found, *self.off_topic, *self.ask_back, *self.unknown]
 
     def filled(self, by: Mapping[str, str]) -> Flow:
         """This flow with `texts` replaced, each by what `by` has for it."""
@@ -184,6 +198,10 @@ class Flow(Strict):
             "steps": steps,
             "sets": {name: answers(group) for name, group in self.sets.items()},
             "always": answers(self.always),
+            "more_examples": {
+                name: {key: all_of(more) for key, more in group.items()} for name, group in self.more_examples.items()
+            },
+            "off_topic": all_of(self.off_topic),
             "ask_back": all_of(self.ask_back),
             "unknown": all_of(self.unknown),
             "gives_up": of(self.gives_up),
@@ -256,6 +274,20 @@ class Flow(Strict):
             if len(candidates) > MOST_CANDIDATES:
                 what = f"{len(candidates)} answers can be given here, at most {MOST_CANDIDATES} should"
                 raise FieldError(what, hint="split the step, or leave a set out", at=loc)
+        return self
+
+    @model_validator(mode="after")
+    def _more_examples_belong_somewhere(self) -> Self:
+        groups: dict[str, Answers] = {**self.sets, **{n: step.answers for n, step in self.steps.items()}}
+        groups["always"] = self.always
+        for name, more in self.more_examples.items():
+            if name not in groups:
+                hint = strict.did_you_mean(name, list(groups))
+                raise FieldError(f"there is no step or set `{name}`", hint=hint, at=("more_examples", name))
+            for key in more:
+                if key not in groups[name]:
+                    hint = strict.did_you_mean(key, list(groups[name]))
+                    raise FieldError(f"`{name}` has no answer `{key}`", hint=hint, at=("more_examples", name, key))
         return self
 
     def _nexts(self) -> Iterator[tuple[strict.Loc, str]]:

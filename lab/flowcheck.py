@@ -80,7 +80,8 @@ def problem(finding: Finding, place: Callable[[Loc], tuple[int, str]]) -> Config
 def size(flow: Flow) -> dict[str, int]:
     """How much is written down: steps, answers and their examples."""
     answers = [answer for loc, answer in flow.answers() if loc != ("gives_up",)]
-    return {"steps": len(flow.steps), "answers": len(answers), "examples": sum(len(a.examples) for a in answers)}
+    more = sum(len(texts) for group in flow.more_examples.values() for texts in group.values())
+    return {"steps": len(flow.steps), "answers": len(answers), "examples": sum(len(a.examples) for a in answers) + more}
 
 
 # -- walking -----------------------------------------------------------------------------------------------------------
@@ -319,6 +320,10 @@ def _texts(profile: Profile, walk: _Walk | None) -> Iterator[_Text]:
             yield _Text((*at, "means"), answer.means)
         yield from (_Text((*at, "examples", i), text) for i, text in enumerate(answer.examples))
         yield from (_Text((*at, "fills", name), text) for name, text in answer.fills.items())
+    for group, answers in flow.more_examples.items():
+        for key, more in answers.items():
+            yield from (_Text(("flow", "more_examples", group, key, i), text) for i, text in enumerate(more))
+    yield from (_Text(("flow", "off_topic", i), text) for i, text in enumerate(flow.off_topic))
     yield from (_Text(("flow", "ask_back", i), text, anywhere) for i, text in enumerate(flow.ask_back))
     yield from (_Text(("flow", "unknown", i), text, anywhere) for i, text in enumerate(flow.unknown))
 
@@ -415,8 +420,13 @@ def _examples(flow: Flow) -> Iterator[Finding]:
                     f"{where} `{one.text}`, an example of `{one.key}`, is almost `{other.text}`, one of `{other.key}`"
                 )
                 yield Finding("warning", what, one.at, "change one of the two", also=other.at)
+    means = {normal(example.text): example for _, group in _together(flow) for example in group}
+    for i, text in enumerate(flow.off_topic):
+        if twin := means.get(normal(text)):
+            what = f"`{text}` is off topic and an example of `{twin.key}`"
+            yield Finding("error", what, ("flow", "off_topic", i), "keep it in one of the two", also=twin.at)
     for loc, answer in _written(flow):
-        count = len(known(str(loc[-1]), answer).examples)
+        count = len(known(str(loc[-1]), answer).examples) + len(_more(flow, loc))
         if loc != _GIVES_UP and count < FEWEST_EXAMPLES:
             what = f"`{loc[-1]}` has {count} example{'s' if count > 1 else ''}"
             yield Finding("warning", what, loc, f"give at least {FEWEST_EXAMPLES}, the more different the better")
@@ -431,15 +441,28 @@ def _together(flow: Flow) -> Iterator[tuple[str, list[_Example]]]:
         yes_no = [
             _Example(key, text, (*asking, "confirm")) for key in ("yes", "no") for text in shipped()[key].examples
         ]
-        always = {key: known(key, answer) for key, answer in flow.always.items() if key not in ("yes", "no")}
+        everywhere = flow.with_more("always", flow.always)
+        always = {key: known(key, answer) for key, answer in everywhere.items() if key not in ("yes", "no")}
         rest = [e for key, answer in always.items() for e in _of(flow, key, ("flow", "always", key), answer)]
         yield "where something is confirmed,", [*yes_no, *rest]
 
 
 def _of(flow: Flow, key: str, loc: Loc, answer: Answer) -> list[_Example]:
-    """The examples of `answer`, which stands at `loc`; its own come first."""
-    own = len(_at(flow, loc).examples)
-    return [_Example(key, text, (*loc, "examples", i) if i < own else loc) for i, text in enumerate(answer.examples)]
+    """The examples of `answer`, which stands at `loc`; its own come first, then those written apart."""
+    places = [(*loc, "examples", i) for i in range(len(_at(flow, loc).examples))]
+    places += [("flow", "more_examples", _group(loc), key, i) for i in range(len(_more(flow, loc)))]
+    places += [loc] * (len(answer.examples) - len(places))
+    return [_Example(key, text, at) for text, at in zip(answer.examples, places, strict=True)]
+
+
+def _group(loc: Loc) -> str:
+    """The step or set of the answer at `loc`, or `always`."""
+    return "always" if loc[1] == "always" else str(loc[2])
+
+
+def _more(flow: Flow, loc: Loc) -> tuple[str, ...]:
+    """What `more_examples` holds for the answer at `loc`."""
+    return () if loc == _GIVES_UP else flow.more_examples.get(_group(loc), {}).get(str(loc[-1]), ())
 
 
 def _at(flow: Flow, loc: Loc) -> Answer:
@@ -450,7 +473,7 @@ def _at(flow: Flow, loc: Loc) -> Answer:
 def _pairs(examples: Iterable[_Example], told: set[tuple[Loc, Loc, str, str]]) -> Iterator[tuple[_Example, _Example]]:
     """Each two of different answers that were not told yet; what the file itself says comes first."""
     for pair in itertools.combinations(examples, 2):
-        one, other = sorted(pair, key=lambda example: "examples" not in example.at)
+        one, other = sorted(pair, key=lambda example: not {"examples", "more_examples"} & set(example.at))
         key = (one.at, other.at, one.text, other.text)
         if one.key != other.key and key not in told:
             told.add(key)

@@ -18,7 +18,7 @@ from lab.engines.scripted import ScriptedEmbedder
 from lab.flow import Answer
 
 RUN = threading.Event()
-OWN: Mapping[str, Answer] = {
+OWN: dict[str, Answer] = {
     "comes": Answer(
         means="the customer will come to the appointment",
         examples=("I will be there", "see you on Tuesday", "that works for me", "count me in", "I wouldn't miss it"),
@@ -39,6 +39,15 @@ OWN: Mapping[str, Answer] = {
     ),
 }
 ELSEWHERE = ("I already paid that", "yes this is she", "how much do I owe", "CAN WE MOVE IT.")
+NEAR = ("do you have a dog", "my tooth is fine")
+
+
+def talk() -> flow.Flow:
+    """A flow whose first step has OWN."""
+    always = {key: Answer(next="end") for key in ("repeat", "wait", "goodbye", "human")}
+    other = Answer(means="the customer has paid", examples=ELSEWHERE, next="end")
+    steps = {"here": flow.Step(answers=OWN), "there": flow.Step(says=("And now?",), answers={"paid": other})}
+    return flow.Flow(steps=steps, always=always, off_topic=NEAR)
 
 
 def vectors(texts: Sequence[str]) -> answers.Vectors:
@@ -46,18 +55,18 @@ def vectors(texts: Sequence[str]) -> answers.Vectors:
 
 
 def candidates() -> dict[str, Answer]:
-    always = {key: flow.known(key, Answer()) for key in ("repeat", "wait", "goodbye", "human")}
-    return {**OWN, **always}
+    return talk().candidates("here")
 
 
 @cache
 def sense() -> Sense:
     here = candidates()
-    return Sense(here, vectors(answers.taught(here, ELSEWHERE)))
+    texts, off_topic = answers.taught(talk(), here)
+    return Sense(here, vectors(texts), off_topic)
 
 
-def guess(line: str, evidence: Mapping[str, bool] | None = None) -> Guess:
-    return sense().guess(line, vectors([answers.normal(line)])[0], evidence)
+def guess(line: str) -> Guess:
+    return sense().guess(line, vectors([answers.normal(line)])[0])
 
 
 EXAMPLES = [(key, text) for key, answer in candidates().items() for text in answer.examples[:8]]
@@ -92,29 +101,22 @@ def test_probabilities_are_ranked_and_leave_room_for_none() -> None:
     assert found.probability == chances[0]
 
 
-def test_a_value_in_the_words_counts_for_who_reads_one() -> None:
-    line = "the fifteenth"
-    with_it, without = (dict(guess(line, {"moves": there}).ranked)["moves"] for there in (True, False))
-    neither = dict(guess(line).ranked)["moves"]
-    assert with_it > neither > without
-
-
 def test_the_same_line_is_judged_the_same() -> None:
-    here = candidates()
-    again = Sense(here, vectors(answers.taught(here, ELSEWHERE)))
+    again = sense.__wrapped__()
     for line in ("where is it", "push it", "I will be late"):
         assert again.guess(line, vectors([answers.normal(line)])[0]) == guess(line)
 
 
 def test_what_it_is_taught() -> None:
-    texts = answers.taught(candidates(), ELSEWHERE)
+    texts, off_topic = answers.taught(talk(), candidates())
     own = [text for key, text in EXAMPLES if key == "comes"]
     assert texts[0] == "i will be there"
     assert texts[: len(own)] == [answers.normal(text) for text in own]
     assert "will come to the appointment" in texts
     assert texts.count("can we move it") == 1  # an example of another step that is one here too is not taught as "none"
     assert "i already paid that" in texts
-    assert texts[-len(answers.off_topic()) :] == [answers.normal(text) for text in answers.off_topic()]
+    assert texts[-off_topic:] == [answers.normal(text) for text in (*NEAR, *answers.off_topic())]
+    assert set(texts) < set(answers.texts(talk(), {}))
 
 
 def test_no_answer_is_taught_what_is_off_topic() -> None:
@@ -214,6 +216,6 @@ def test_normal_twice_is_normal_once(text: str) -> None:
 
 def test_likeness_by_the_letter() -> None:
     letters = answers.Letters(["where do i park", "can we move it", "move the car"])
-    assert letters.likeness("where do i park") == pytest.approx([1, 0, 0], abs=0.2)
-    assert int(np.argmax(letters.likeness("we must move it"))) == 1
-    assert float(letters.likeness("zzz").max()) == 0.0
+    assert letters.of_examples @ letters.row("where do i park") == pytest.approx([1, 0, 0], abs=0.2)
+    assert int(np.argmax(letters.of_examples @ letters.row("we must move it"))) == 1
+    assert float((letters.of_examples @ letters.row("zzz")).max()) == 0.0
