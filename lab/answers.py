@@ -45,6 +45,8 @@ SECOND = (1.2, 1.1, 0.4)
 """Of what both say: weight of the first opinion (log-odds), of the second (log-odds), and a constant."""
 SURE, DOUBTFUL = 0.5, 0.3
 """At least this probable is picked; at least that probable is asked back."""
+SURE_TO_ACT = 0.6
+"""The same as SURE for an answer that ends the call, fills a field or calls a tool, unless the bot asked back already."""
 
 RIDGE = 1.0
 NONE_WEIGHT = 0.5
@@ -154,8 +156,11 @@ def _off_topic(flow: Flow) -> list[str]:
     return list(dict.fromkeys(map(normal, (*flow.off_topic, *off_topic()))))
 
 
-def settle(guess: Guess, second: float | None, *, asked_back: bool) -> Pick:
-    """The decision. second: the model's log-odds that the line means `guess.best`. asked_back: the bot did so just now."""
+def settle(guess: Guess, second: float | None, *, asked_back: bool, acts: bool = False) -> Pick:
+    """The decision.
+
+    second: the model's log-odds that the line means `guess.best`. asked_back: the bot did so just now. acts: see SURE_TO_ACT
+    """
     probability = guess.probability
     if second is not None:
         logit = math.log(max(probability, 1e-6) / max(1 - probability, 1e-6))
@@ -163,7 +168,7 @@ def settle(guess: Guess, second: float | None, *, asked_back: bool) -> Pick:
         both = weight * logit + other * second + constant
         probability = 1 / (1 + math.exp(-max(-50.0, min(50.0, both))))
     probability = round(probability, 4)
-    if probability >= SURE:
+    if probability >= (SURE_TO_ACT if acts and not asked_back else SURE):
         return Pick("picked", guess.best, probability, second)
     if probability >= DOUBTFUL and not asked_back:
         return Pick("unclear", guess.best, probability, second)

@@ -77,6 +77,11 @@ def yes_no() -> dict[str, Answer]:
     return {key: known(key, Answer()) for key in (YES, NO)}
 
 
+def acts(answer: Answer) -> bool:
+    """Something comes of `answer` that cannot be taken back by talking on."""
+    return not answer.confirm and (answer.next == END or bool(answer.fills) or bool(answer.calls))
+
+
 def wanted(flow: Flow, answer: Answer) -> dict[str, bool]:
     """Fields that `answer` reads from the customer's words, and whether each must be there."""
     return {name: value == HEARD for name, value in answer.fills.items() if value in (HEARD, IF_HEARD)}
@@ -128,14 +133,15 @@ def ask_back(flow: Flow, state: State, today: date) -> Line:
     return _line([text, _again(flow, after, today)], after)
 
 
-def digress(flow: Flow, state: State, generated: str | None, today: date) -> Line:
-    """Nothing prepared fits. generated: a sentence that answers; None when there is none that could be said."""
+def digress(flow: Flow, state: State, generated: str | None, today: date, *, asked: bool = True) -> Line:
+    """Nothing prepared fits. generated: a sentence that answers; None when there is none that could be said. asked: a question"""
     after = replace(state, misses=state.misses + 1, unclear=False)
     if after.misses >= MOST_MISSES:
         return give_up(flow, state, today)
     text = generated
     if text is None:
-        text, after = _variant(flow, "unknown", flow.unknown, after, today)
+        name, texts = ("unknown", flow.unknown) if asked else ("remarked", flow.remarked)
+        text, after = _variant(flow, name, texts, after, today)
     return _line([text, _again(flow, after, today)], after)
 
 

@@ -70,6 +70,8 @@ class Plan:
     tool: str | None = None
     dropped: str | None = None
     """What the model made up and why it was not said."""
+    before: State | None = None
+    """How the conversation stood when it was made up."""
     state: State | None = None
     """How it stands then."""
 
@@ -123,11 +125,13 @@ class Dialogue:
         self._vectors: answers.Vectors | None = None
         """Of everything the flow teaches."""
         self.state = course.begin(brief.flow, brief.opening) if brief.flow else None
+        self._before: State | None = None
+        """How it stood before the bot's last line."""
 
     def commit(self, plan: Plan) -> None:
         """The line of `plan` is being heard: from now on the conversation stands there."""
         if plan.state is not None:
-            self.state = plan.state
+            self.state, self._before = plan.state, plan.before
 
     def reply(self, history: Sequence[Past]) -> AsyncGenerator[Piece, None]:
         """A plan, then the pieces of the next line. history: what was heard."""
@@ -158,8 +162,7 @@ class Dialogue:
         flow, state, today = self.brief.flow, self.state, self.brief.today
         assert flow is not None, "reply() has seen to it"
         assert state is not None, "made beside the flow"
-        heard = _last_words(history)
-        understood = await self.understand(heard)
+        heard, state, understood = await self._heard(history, state)
         pick, filled, by = understood.pick, understood.filled, understood.by
         facts: dict[str, Any] = {
             "step": state.step,
@@ -174,7 +177,7 @@ class Dialogue:
             how = "gave_up" if line.end else "asked_back"
         elif pick.kind == "none":
             sentence, dropped = await self._made_up(history, heard)
-            line = course.digress(flow, state, sentence, today)
+            line = course.digress(flow, state, sentence, today, asked=guard.asks(heard) or guard.is_order(heard))
             how = "gave_up" if line.end else "generated" if sentence else "unknown"
             facts["dropped"] = dropped or facts.get("dropped")
         else:
@@ -195,24 +198,36 @@ class Dialogue:
             facts |= {"filled": {} if failure else filled, "by": by, "tool": tool}
         text = template.render(line.text, self._saved).text
         said = replace(line.state, said=text) if text else line.state
-        yield Plan(how, **facts, state=said)
+        yield Plan(how, **facts, before=state, state=said)
         if text:
             yield text
         if line.end:
             yield ToolCall(END_CALL)
 
-    async def understand(self, heard: str) -> Understood:
-        """What `heard` means where the conversation stands. Changes nothing."""
-        flow, state = self.brief.flow, self.state
+    async def _heard(self, history: Sequence[Past], state: State) -> tuple[str, State, Understood]:
+        """What the customer said, where the conversation stood for them, and what they meant.
+
+        Who pauses and goes on cuts off a line they have not taken in. Their words then belong together, and to what they were
+        asked before, if they make sense there.
+        """
+        heard = _last_words(history)
+        if self._before is not None and (whole := _resumed(history, state.said)):
+            understood = await self.understand(whole, self._before)
+            if understood.pick.kind == "picked":
+                return whole, self._before, understood
+        return heard, state, await self.understand(heard, state)
+
+    async def understand(self, heard: str, state: State) -> Understood:
+        """What `heard` means where the conversation stands at `state`. Changes nothing."""
+        flow = self.brief.flow
         assert flow is not None, "asked with a flow only"
-        assert state is not None, "made beside the flow"
         candidates = course.candidates(flow, state)
         pick = await self._pick(flow, state, candidates, heard)
         if pick.kind != "picked":
             return Understood(pick)
-        filled, by, missing = await self._fill(flow, candidates[pick.key], heard)
+        filled, by, missing = await self._fill(flow, candidates[pick.key], heard, state.said)
         if missing:
-            pick = replace(pick, kind="none" if state.unclear else "unclear")
+            pick = replace(pick, kind="unclear")
         return Understood(pick, filled, by, missing)
 
     async def _pick(self, flow: Flow, state: State, candidates: Mapping[str, Answer], heard: str) -> answers.Pick:
@@ -222,7 +237,8 @@ class Dialogue:
         second: float | None = None
         if guess.open:
             second = await self._second(state.said, heard, candidates[guess.best])
-        return answers.settle(guess, second, asked_back=state.unclear)
+        acts = course.acts(candidates[guess.best])
+        return answers.settle(guess, second, asked_back=state.unclear, acts=acts)
 
     async def _second(self, said: str, heard: str, answer: Answer) -> float | None:
         responder = await asyncio.shield(self.responder)
@@ -234,31 +250,29 @@ class Dialogue:
                 return yes - no
         return None
 
-    def _read(self, flow: Flow, name: str, heard: str) -> values.Value | None:
-        said = self.state.said if self.state else ""
+    def _read(self, flow: Flow, name: str, heard: str, said: str) -> values.Value | None:
         return values.read(flow.fields[name], heard, self.brief.today, context=said)
 
     async def _fill(
-        self, flow: Flow, answer: Answer, heard: str
+        self, flow: Flow, answer: Answer, heard: str, said: str
     ) -> tuple[dict[str, values.Value], dict[str, str], str | None]:
         """What `answer` fills, who read it, and the first field that must be there and is not."""
         filled = course.constants(flow, answer, self.brief.today)
         by = dict.fromkeys(filled, "profile")
         for name, must in course.wanted(flow, answer).items():
-            value, who = self._read(flow, name, heard), "words"
+            value, who = self._read(flow, name, heard, said), "words"
             if value is None and must:
-                value, who = await self._ask_model(flow, name, heard), "model"
+                value, who = await self._ask_model(flow, name, heard, said), "model"
             if value is not None:
                 filled[name], by[name] = value, who
             elif must:
                 return filled, by, name
         return filled, by, None
 
-    async def _ask_model(self, flow: Flow, name: str, heard: str) -> values.Value | None:
+    async def _ask_model(self, flow: Flow, name: str, heard: str, said: str) -> values.Value | None:
         """The model's reading, if it can be read in turn and stands on something that was said."""
         spec = flow.fields[name]
         what = spec.description or name.replace("_", " ")
-        said = self.state.said if self.state else ""
         system = (
             f"Today is {self.brief.today:%A, %d %B %Y}. Read one value from what a customer said on the phone: {what} "
             f"({spec.type}). null when they did not say it."
@@ -293,7 +307,8 @@ class Dialogue:
                     break
         sentence = guard.first_sentence(text + " ") or text.strip()
         said = [turn.text for turn in history if isinstance(turn, Turn) and turn.who == "bot"]
-        why = guard.objection(sentence, f"{self.brief.system}\n{heard}", said)
+        customer = self.brief.values.get("crm.first_name", "")
+        why = guard.objection(sentence, f"{self.brief.system}\n{heard}", said, customer)
         return (None, f"{why} ({sentence})") if why else (sentence, None)
 
     # -- what tells candidates apart -----------------------------------------------------------------------------------
@@ -458,6 +473,25 @@ def _last_words(history: Sequence[Past]) -> str:
         if isinstance(turn, Turn):
             words.insert(0, turn.text)
     return " ".join(words)
+
+
+def _resumed(history: Sequence[Past], line: str) -> str:
+    """All of the customer's words since the bot was last heard, if it began `line` since and they cut it off; else "".
+
+    Cut off: at most a third of its words were heard.
+    """
+    turns = [turn for turn in history if isinstance(turn, Turn)]
+    words: list[str] = []
+    cut = False
+    for turn in reversed(turns):
+        if turn.who == "bot":
+            begun = turn.text.split()
+            if not (line.startswith(turn.text) and len(begun) <= len(line.split()) / 3):
+                break
+            cut = True
+        else:
+            words.insert(0, turn.text)
+    return " ".join(words) if cut else ""
 
 
 def _grounded(value: str, heard: str) -> bool:

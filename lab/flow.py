@@ -127,7 +127,9 @@ class Flow(Strict):
     ask_back: Texts = ("Sorry, I did not quite get that.",)
     """Said before the question when it is not clear which answer was meant."""
     unknown: Texts = ("I am afraid I do not know that.",)
-    """Said when nothing is prepared and nothing safe could be made up."""
+    """Said when nothing is prepared for a question and nothing safe could be made up."""
+    remarked: Texts = ("I see.", "All right.")
+    """The same when the customer asked nothing."""
     gives_up: Answer = Answer(says=("I am sorry, I could not understand you. Goodbye.",), next=END)
     """What follows when the customer could not be understood four times in a row."""
 
@@ -163,7 +165,7 @@ class Flow(Strict):
             found += [*answer.says, *([answer.confirm] if answer.confirm else []), *answer.fills.values()]
             found += [*answer.examples, *([answer.means] if answer.means else [])]
         found += [text for group in self.more_examples.values() for more in group.values() for text in more]
-        return [*found, *self.off_topic, *self.ask_back, *self.unknown]
+        return [*found, *self.off_topic, *self.ask_back, *self.unknown, *self.remarked]
 
     def filled(self, by: Mapping[str, str]) -> Flow:
         """This flow with `texts` replaced, each by what `by` has for it."""
@@ -204,6 +206,7 @@ class Flow(Strict):
             "off_topic": all_of(self.off_topic),
             "ask_back": all_of(self.ask_back),
             "unknown": all_of(self.unknown),
+            "remarked": all_of(self.remarked),
             "gives_up": of(self.gives_up),
         }
         return self.model_copy(update=update)

@@ -326,6 +326,7 @@ def _texts(profile: Profile, walk: _Walk | None) -> Iterator[_Text]:
     yield from (_Text(("flow", "off_topic", i), text) for i, text in enumerate(flow.off_topic))
     yield from (_Text(("flow", "ask_back", i), text, anywhere) for i, text in enumerate(flow.ask_back))
     yield from (_Text(("flow", "unknown", i), text, anywhere) for i, text in enumerate(flow.unknown))
+    yield from (_Text(("flow", "remarked", i), text, anywhere) for i, text in enumerate(flow.remarked))
 
 
 def _names(profile: Profile, walk: _Walk | None) -> Iterator[Finding]:

@@ -64,15 +64,28 @@ _ORDER = re.compile(
 )
 
 
+_QUESTION = re.compile(
+    r"^\W*(?:(?:and|but|so|well|oh|um|uh|okay|hey|sorry|now|then)\W+)*"
+    r"(?:what|when|where|who|whose|why|how|which|is|are|was|were|do|does|did|can|could|will|would|should|may|have|has|am)\b",
+    re.IGNORECASE,
+)
+
+
 def is_order(heard: str) -> bool:
     """The customer tells the bot to be something else: nothing is made up in answer to that."""
     return bool(_ORDER.search(heard))
 
 
-def objection(sentence: str, facts: str, said: Iterable[str]) -> str | None:
+def asks(heard: str) -> bool:
+    """The customer asks something, as far as words tell."""
+    return "?" in heard or bool(_QUESTION.search(heard))
+
+
+def objection(sentence: str, facts: str, said: Iterable[str], customer: str = "") -> str | None:
     """Why `sentence` must not be said; None when it may.
 
-    facts: everything a figure or a name may come from: the prompt, the customer's own words, what is known. said: the bot's lines
+    facts: everything a figure or a name may come from: the prompt, the customer's own words, what is known. said: the bot's lines.
+    customer: the name of who is spoken to
     """
     if not re.search(r"[a-z]", sentence, re.IGNORECASE):
         return "no words"
@@ -88,6 +101,8 @@ def objection(sentence: str, facts: str, said: Iterable[str]) -> str | None:
     ):
         if found := pattern.search(sentence):
             return f"{why}: {found.group()}"
+    if customer and re.search(rf"\b{re.escape(customer)}\b(?!\s*[,.!])", sentence):
+        return f"speaks of {customer} to {customer}"
     known = facts.casefold()
     for found in _FIGURES.finditer(sentence):
         figure = found.group().casefold()

@@ -26,7 +26,6 @@ from callctl.commands.profile import find_profile
 from lab import course, events, profile, scenario, template
 from lab.carrier import Carrier
 from lab.dialogue import Brief, Dialogue
-from lab.flow import END
 from lab.pace import Pace
 from lab.ports import Turn
 from lab.result import CallResult
@@ -96,9 +95,9 @@ def picking(name: str) -> dict[str, Any]:
         assert bot.flow is not None
         marked = []
         for row in sorted(rows, key=lambda row: str(row["step"])):
-            dialogue.state = replace(course.begin(bot.flow, row["bot_said"]), step=row["step"])
+            state = replace(course.begin(bot.flow, row["bot_said"]), step=row["step"])
             began = time.monotonic()
-            understood = await dialogue.understand(row["line"])
+            understood = await dialogue.understand(row["line"], state)
             answer = bot.flow.candidates(row["step"])[understood.pick.key]
             marked.append(
                 {
@@ -108,7 +107,7 @@ def picking(name: str) -> dict[str, Any]:
                     "confidence": understood.pick.confidence,
                     "second": understood.pick.second,
                     "missing": understood.missing,
-                    "acts": (answer.next == END or bool(answer.fills) or bool(answer.calls)) and not answer.confirm,
+                    "acts": course.acts(answer),
                     "took": round(time.monotonic() - began, 3),
                 }
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import answers, flow
-from lab.answers import DOUBTFUL, SURE, Guess, Sense, settle
+from lab.answers import DOUBTFUL, SURE, SURE_TO_ACT, Guess, Sense, settle
 from lab.engines.scripted import ScriptedEmbedder
 from lab.flow import Answer
 
@@ -158,6 +158,12 @@ def judged(probability: float) -> Guess:
 def test_bands(probability: float, asked_back: bool, kind: str) -> None:
     pick = settle(judged(probability), None, asked_back=asked_back)
     assert (pick.kind, pick.key, pick.confidence, pick.second) == (kind, "a", round(probability, 4), None)
+
+
+def test_what_cannot_be_taken_back_must_be_surer() -> None:
+    kinds = [settle(judged(p), None, asked_back=False, acts=True).kind for p in (SURE, SURE_TO_ACT - 0.01, SURE_TO_ACT)]
+    assert kinds == ["unclear", "unclear", "picked"]
+    assert settle(judged(SURE), None, asked_back=True, acts=True).kind == "picked"
 
 
 @given(st.floats(0, 1), st.floats(-20, 20), st.floats(0, 20), st.booleans())

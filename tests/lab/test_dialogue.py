@@ -97,6 +97,7 @@ FLOW = Flow.model_validate(
         "always": {"who_is_this": {"says": ["It is Robin from the clinic."]}},
         "ask_back": ["Sorry, I did not get that."],
         "unknown": ["I do not know that."],
+        "remarked": ["I see."],
         "gives_up": {"says": ["I am sorry. Goodbye."], "next": "end", "fills": {"coming": "no"}},
     }
 )
@@ -208,8 +209,8 @@ class Talk:
         self.dialogue = Dialogue(brief, responder, PACE, embedder if flow else None)
         self.history: list[Past] = [Turn("bot", OPENING)]
 
-    async def hear(self, line: str) -> Reply:
-        """The whole reply; its line is heard."""
+    async def hear(self, line: str, words: int | None = None) -> Reply:
+        """The whole reply; its line is heard, or the first `words` of it."""
         self.history.append(Turn("customer", line))
         reply, began = Reply(), PACE.now()
         async with aclosing(self.dialogue.reply(self.history)) as pieces:
@@ -221,7 +222,7 @@ class Talk:
         for plan in reply.plans:
             self.dialogue.commit(plan)
         if reply.text:
-            self.history.append(Turn("bot", reply.text))
+            self.history.append(Turn("bot", " ".join(reply.text.split()[:words])))
         return reply
 
     async def cancel_at(self, line: str, kind: type[Piece]) -> list[Piece]:
@@ -391,6 +392,41 @@ def test_what_is_understood_ends_the_row_of_misses() -> None:
     assert replies[-2].state.misses == 0
 
 
+# -- cut off -----------------------------------------------------------------------------------------------------------
+
+
+def heard_in_pieces(*pieces: tuple[str, int | None]) -> list[Reply]:
+    """The replies to a customer who lets so many words of each be heard."""
+
+    async def main() -> list[Reply]:
+        going = Talk(Mind(opinion=-9.0), tools=book())
+        return [await going.hear(line, words) for line, words in pieces]
+
+    return run(main)
+
+
+def test_who_pauses_and_goes_on_is_taken_at_all_their_words() -> None:
+    first, second, third = heard_in_pieces(
+        ("Could we move it to another day", 1), ("I need another day.", 1), ("Sorry, it is the cat.", None)
+    )
+    assert first.state.step == second.state.step == "day"
+    assert (second.plan.step, second.plan.pick, second.text) == ("ask", "move", "Of course. Which day suits you?")
+    assert second.plan.before == first.plan.before
+    assert third.plan.how in {"picked", "unknown"}
+
+
+def test_who_cuts_a_line_off_late_answers_it() -> None:
+    _, second = heard_in_pieces(("Could we move it to another day", 4), ("Thursday would suit me", None))
+    assert (second.plan.step, second.plan.pick) == ("day", "names_day")
+
+
+def test_words_that_make_no_sense_together_are_taken_alone() -> None:
+    _, second = heard_in_pieces(
+        ("I need another day", 1), ("Who is this? Who are you? Who is calling? What company?", None)
+    )
+    assert second.plan.pick == "who_is_this"
+
+
 # -- made up -----------------------------------------------------------------------------------------------------------
 
 
@@ -414,7 +450,7 @@ def test_where_nothing_fits_the_model_speaks_one_sentence_and_the_question_follo
 )
 def test_what_must_not_be_said_is_dropped(sentence: str, why: str) -> None:
     (reply,) = talk(Mind([sentence]), "The weather is awful here.")
-    assert (reply.plan.how, reply.text) == ("unknown", "I do not know that. Can you come tomorrow?")
+    assert (reply.plan.how, reply.text) == ("unknown", "I see. Can you come tomorrow?")
     assert why in str(reply.plan.dropped)
     assert sentence in str(reply.plan.dropped)
 
@@ -474,7 +510,7 @@ def test_a_field_that_nobody_can_read_is_asked_for_again(finds: Any) -> None:
     assert first.text == "Sorry, I did not get that. Which day suits you?"
     assert first.calls == []
     assert (first.plan.filled, first.state.fields, first.state.step) == ({}, {}, "day")
-    assert (second.plan.how, second.text) == ("unknown", "I do not know that. Which day suits you?")
+    assert (second.plan.how, second.text) == ("asked_back", "Sorry, I did not get that. Which day suits you?")
 
 
 # -- tools of prepared answers -----------------------------------------------------------------------------------------

@@ -182,3 +182,32 @@ def test_any_text_is_judged(sentence: str, facts: str, said: list[str]) -> None:
     first = guard.first_sentence(sentence)
     assert first == "" or first[-1] in ".!?"
     assert guard.is_order(sentence) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "held"),
+    [
+        ("I do not know what Jordan is talking about.", True),
+        ("Jordan is busy.", True),
+        ("That is nice, Jordan.", False),
+        ("Jordan, that is nice.", False),
+        ("That is nice.", False),
+    ],
+)
+def test_nobody_is_spoken_of_to_themselves(sentence: str, held: bool) -> None:
+    assert (guard.objection(sentence, "jordan", (), "Jordan") == "speaks of Jordan to Jordan") is held
+
+
+@pytest.mark.parametrize(
+    ("heard", "asks"),
+    [
+        ("Is it far", True),
+        ("well, um, how long does it take", True),
+        ("You come when?", True),
+        ("My cat is ill.", False),
+        ("", False),
+        ("I know what it is.", False),
+    ],
+)
+def test_who_asks(heard: str, asks: bool) -> None:
+    assert guard.asks(heard) is asks
