@@ -138,6 +138,8 @@ class _Theirs:
     hearing: _Hearing | None = field(default=None)
     note: asyncio.Task[str] | None = field(default=None)
     """Their words on the way into the log, when no reply of ours takes them there."""
+    ignoring: asyncio.Task[None] | None = field(default=None)
+    """The same for a word thrown in."""
 
 
 class Call:
@@ -303,7 +305,7 @@ class Call:
                 self._end_turn(ended)
             case ThrownIn(_, ended):
                 self._theirs.said = True
-                self._keep(asyncio.ensure_future(self._ignore(self._theirs, ended)))
+                self._theirs.ignoring = self._keep(asyncio.ensure_future(self._ignore(self._theirs, ended)))
             case Yield():
                 self._yield()
             case AskAgain(attempt, silence) if not self._closing:
@@ -643,9 +645,12 @@ class Call:
             self._line_out(self._line)
         end = end or Signal("ended", by="here", reason="no answer to our BYE")
         cause = self._why(end)
-        if self._answered is not None and not self._theirs.said and self._failure is None:
+        if self._answered is not None and self._failure is None:
             try:
-                await self._note(self._theirs, self._floor.spoke[1])
+                if not self._theirs.said:
+                    await self._note(self._theirs, self._floor.spoke[1])
+                elif self._theirs.ignoring is not None:
+                    await self._theirs.ignoring
             except Exception as error:  # noqa: BLE001 - whatever an engine does, the call's end is logged
                 self._failure = error
         detail = str(self._failure) if self._failure is not None else ""

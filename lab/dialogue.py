@@ -208,14 +208,20 @@ class Dialogue:
         """What the customer said, where the conversation stood for them, and what they meant.
 
         Who pauses and goes on cuts off a line they have not taken in. Their words then belong together, and to what they were
-        asked before, if they make sense there.
+        asked before, if they make sense there. If not, the new ones stand alone; if they mean nothing, the old ones still count.
         """
         heard = _last_words(history)
-        if self._before is not None and (whole := _resumed(history, state.said)):
-            understood = await self.understand(whole, self._before)
-            if understood.pick.kind == "picked":
-                return whole, self._before, understood
-        return heard, state, await self.understand(heard, state)
+        earlier = _words_before(history, state.said)
+        if self._before is None or not earlier:
+            return heard, state, await self.understand(heard, state)
+        whole = f"{earlier} {heard}"
+        together = await self.understand(whole, self._before)
+        if together.pick.kind == "picked":
+            return whole, self._before, together
+        alone = await self.understand(heard, state)
+        if alone.pick.kind == "picked":
+            return heard, state, alone
+        return earlier, self._before, await self.understand(earlier, self._before)
 
     async def understand(self, heard: str, state: State) -> Understood:
         """What `heard` means where the conversation stands at `state`. Changes nothing."""
@@ -475,23 +481,22 @@ def _last_words(history: Sequence[Past]) -> str:
     return " ".join(words)
 
 
-def _resumed(history: Sequence[Past], line: str) -> str:
-    """All of the customer's words since the bot was last heard, if it began `line` since and they cut it off; else "".
+def _words_before(history: Sequence[Past], line: str) -> str:
+    """What the customer had said before their last words, if the bot was only heard to begin `line` since; else "".
 
-    Cut off: at most a third of its words were heard.
+    Begin: at most a third of its words were heard.
     """
     turns = [turn for turn in history if isinstance(turn, Turn)]
+    while turns and turns[-1].who != "bot":
+        turns.pop()
     words: list[str] = []
-    cut = False
-    for turn in reversed(turns):
-        if turn.who == "bot":
-            begun = turn.text.split()
-            if not (line.startswith(turn.text) and len(begun) <= len(line.split()) / 3):
-                break
-            cut = True
-        else:
+    while turns:
+        turn = turns.pop()
+        if turn.who != "bot":
             words.insert(0, turn.text)
-    return " ".join(words) if cut else ""
+        elif not (line.startswith(turn.text) and len(turn.text.split()) <= len(line.split()) / 3):
+            break
+    return " ".join(words)
 
 
 def _grounded(value: str, heard: str) -> bool:

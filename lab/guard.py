@@ -1,7 +1,8 @@
 """Whether a sentence that a model made up may be said.
 
 Decides: what a bot must not say that nobody prepared: promises, claims of things done, figures and names out of nothing, its own
-instructions, what it has said before. Refuses to know: which model wrote it and what is said instead.
+instructions, what it has said before, and that it does not know, for which words are prepared. Refuses to know: which model wrote
+it and what is said instead.
 
 A sentence is judged by its words alone, so a true one is dropped now and then. That costs a polite "I do not know"; a false one
 costs a customer.
@@ -27,6 +28,11 @@ _PROMISES = re.compile(
     r"\b(?:i|we)(?:'ll| will| shall| can(?!not|'t)| could| would be| promise| guarantee|'ve| have| just| am going|'re going| are going)\b|"
     r"\b(?:let me|let's|promise\w*|guarantee\w*|assure\w*|waiv\w*|refund\w*|discount\w*|compensat\w*|reschedul\w*|cancel\w*|confirm\w*|"
     r"booked|arranged|updated|processed|transferr\w*|extend\w*|approved|for free|no charge|get back to you|call you back)\b",
+    re.IGNORECASE,
+)
+_IGNORANT = re.compile(
+    r"\b(?:(?:do not|don't|didn't|did not|am not|'m not|cannot|can't|could not|couldn't) (?:really |quite |even )?(?:know|sure|say|tell|"
+    r"understand|see|find|have (?:that|this|any|the|access))|no idea|unable to|unsure)\b",
     re.IGNORECASE,
 )
 _UNKIND = re.compile(
@@ -96,6 +102,7 @@ def objection(sentence: str, facts: str, said: Iterable[str], customer: str = ""
     for pattern, why in (
         (_ABOUT_ITSELF, "speaks of its instructions"),
         (_PROMISES, "promises or claims something"),
+        (_IGNORANT, "knows nothing"),
         (_UNKIND, "unkind"),
         (_ADDRESS, "an address"),
     ):

@@ -420,6 +420,13 @@ def test_who_cuts_a_line_off_late_answers_it() -> None:
     assert (second.plan.step, second.plan.pick) == ("day", "names_day")
 
 
+def test_what_means_nothing_either_way_lets_the_line_be_said_again() -> None:
+    first, second = heard_in_pieces(
+        ("Could we move it to another day", 1), ("Zebras graze over yonder in the zoo.", None)
+    )
+    assert (second.plan.step, second.plan.pick, second.text) == ("ask", "move", first.text)
+
+
 def test_words_that_make_no_sense_together_are_taken_alone() -> None:
     _, second = heard_in_pieces(
         ("I need another day", 1), ("Who is this? Who are you? Who is calling? What company?", None)

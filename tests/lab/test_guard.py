@@ -21,7 +21,6 @@ My sister Rachel paid 85 dollars there.
 SAID = ("Hi, this is Robin from Oak Dental. Am I speaking with Jordan?", "There is free parking behind the building.")
 
 FINE = [
-    "I am afraid I do not know that.",
     "That is a good question for the office.",
     "The parking is free.",
     "You can park behind the building.",
@@ -35,7 +34,7 @@ FINE = [
     "Doctor Patel is a dentist.",
     "I am sorry to hear that.",
     "Sorry, I cannot help with that.",
-    "We can't say that from here.",
+    "The office is better at that.",
     "The office can tell you more.",
     "Please ask Doctor Patel about your teeth.",
     "Jordan, that is up to you.",
@@ -187,7 +186,7 @@ def test_any_text_is_judged(sentence: str, facts: str, said: list[str]) -> None:
 @pytest.mark.parametrize(
     ("sentence", "held"),
     [
-        ("I do not know what Jordan is talking about.", True),
+        ("That is what Jordan is talking about.", True),
         ("Jordan is busy.", True),
         ("That is nice, Jordan.", False),
         ("Jordan, that is nice.", False),
