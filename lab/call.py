@@ -79,6 +79,8 @@ class Part:
     linger: float = 1.0
     """Silence after our last words before we hang up."""
     hints: tuple[str, ...] = ()
+    whole_lines: bool = False
+    """A line sounds once all of it is made: nobody pauses in the middle of a sentence because a voice is being computed."""
 
     @property
     def them(self) -> Who:
@@ -425,6 +427,18 @@ class Call:
         plan: Plan | None = None
         voice = await asyncio.shield(self.engines.voice)
         line: _Line | None = None
+        held: list[tuple[str, bytes]] = []
+
+        async def out(phrase: str, pcm: bytes) -> None:
+            nonlocal line, plan
+            line = await self._queue(phrase, pcm, line, answers)
+            self._begun(plan, line, answers)
+            plan = None
+
+        async def hold(phrase: str, pcm: bytes) -> None:
+            held.append((phrase, pcm))
+
+        sound = hold if self.part.whole_lines else out
         async with aclosing(pieces):
             first = True
             async for piece in pieces:
@@ -453,17 +467,20 @@ class Call:
                     then = "end_call" if piece.name == "end_call" else then
                     if self.part.me == "customer" and piece.name in (NOISE, SILENCE):
                         for phrase in phrases.rest():
-                            line = await self._speak_phrase(voice, phrase, line, answers)
-                        line = await self._queue("", _sound(piece, self.line.rate), line, answers)
+                            await sound(
+                                phrase,
+                                await self._made(voice, phrase, first=line is None and not held, answers=answers),
+                            )
+                        await sound("", _sound(piece, self.line.rate))
                     continue
                 for phrase in phrases.feed(piece):
-                    line = await self._speak_phrase(voice, phrase, line, answers)
-                    self._begun(plan, line, answers)
-                    plan = None
+                    await sound(
+                        phrase, await self._made(voice, phrase, first=line is None and not held, answers=answers)
+                    )
         for phrase in phrases.rest():
-            line = await self._speak_phrase(voice, phrase, line, answers)
-            self._begun(plan, line, answers)
-            plan = None
+            await sound(phrase, await self._made(voice, phrase, first=line is None and not held, answers=answers))
+        for phrase, pcm in held:
+            await out(phrase, pcm)
         self._begun(plan, line, answers)
         self._opening = False
         if line is None:  # nothing to say
@@ -498,13 +515,14 @@ class Call:
             )
         )
 
-    async def _speak_phrase(self, voice: Voice, phrase: str, line: _Line | None, answers: int | None) -> _Line:
+    async def _made(self, voice: Voice, phrase: str, *, first: bool, answers: int | None) -> bytes:
+        """The sound of `phrase`. first: of the line"""
         asked, rate = self.pace.now(), self.line.rate
         async with aclosing(stream(lambda stop: voice.speak(phrase, rate, stop), self.pace, "tts")) as chunks:
             pcm = b"".join([chunk async for chunk in chunks])
-        if line is None and answers is not None:
+        if first and answers is not None:
             self._stage(answers, "tts_first", asked)
-        return await self._queue(phrase, pcm, line, answers)
+        return pcm
 
     async def _queue(self, phrase: str, pcm: bytes, line: _Line | None, answers: int | None) -> _Line:
         """Put sound behind what `line` has; begin a line where there is none."""

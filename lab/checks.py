@@ -243,8 +243,10 @@ def _of_call(expect: CallExpect, call: _Call, document: Mapping[str, Any]) -> tu
     """(expected, heard) when it did not come true."""
     match expect:
         case CountExpect():
-            count = sum(1 for m in call.moments if m.event == expect.event)
-            return None if count == expect.count else (f"{expect.event} {expect.count} times", f"{count} times")
+            of_kind = [m for m in call.moments if m.event == expect.event]
+            count = sum(_text_fits(expect.contains, (), (), None, m.text or "") for m in of_kind)
+            what = " ".join([expect.event, *(f"with `{words}`" for words in expect.contains)])
+            return None if count == expect.count else (f"{what} {expect.count} times", f"{count} times")
         case MetricExpect():
             figure = METRICS[expect.metric]
             value = _look_up(document, figure.path)

@@ -77,4 +77,5 @@ class Customer:
             ask_again=(template.render(persona.impatient, persona.values()).text,) * 2,
             answers_after=persona.answers_after,
             linger=0.3,
+            whole_lines=True,
         )

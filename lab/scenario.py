@@ -15,11 +15,11 @@ How steps follow each other
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PrivateAttr, model_validator
@@ -297,6 +297,17 @@ class After(_Written):
 # -- expectations ------------------------------------------------------------------------------------------------------
 
 
+W = TypeVar("W", bound=_Written)
+
+
+def _no_text(expect: W, event: EventName, keys: Iterable[str]) -> W:
+    """`expect`, unless it asks for the text of an event that has none. Raises FieldError."""
+    for key in keys:
+        if key in expect.model_fields_set and event in ("interrupted", "ended"):
+            raise FieldError(f"`{event}` has no text", hint="remove this", at=(key,))
+    return expect
+
+
 class StepExpect(_Written):
     """Something the bot must do in a step's time: one event that is all of this."""
 
@@ -315,10 +326,7 @@ class StepExpect(_Written):
 
     @model_validator(mode="after")
     def _has_text(self) -> Self:
-        for key in ("contains", "one_of", "absent", "matches"):
-            if key in self.model_fields_set and self.event in ("interrupted", "ended"):
-                raise FieldError(f"`{self.event}` has no text", hint="remove this", at=(key,))
-        return self
+        return _no_text(self, self.event, ("contains", "one_of", "absent", "matches"))
 
 
 class ResultExpect(_Written):
@@ -387,7 +395,13 @@ class CountExpect(_Written):
     """How often something happened in the whole call."""
 
     event: EventName
+    contains: Words = ()
+    """Only those with all of these."""
     count: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Self:
+        return _no_text(self, self.event, ("contains",))
 
 
 CallExpect = ResultExpect | MetricExpect | CountExpect

@@ -237,3 +237,10 @@ def test_the_shipped_suite_passes_without_models_the_same_each_time() -> None:
             logs.setdefault(row["name"], set()).add(log.read_bytes())
     assert len(logs) == 8
     assert {name: len(different) for name, different in logs.items()} == dict.fromkeys(logs, 1)
+
+
+@pytest.mark.parametrize("suite", ["debt", "delivery", "support"])
+def test_every_shipped_suite_passes_without_models(suite: str) -> None:
+    done = run(str(SHIPPED / suite), "--frozen", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["passed"] == len(list((SHIPPED / suite).glob("*.yaml")))

@@ -373,6 +373,7 @@ def test_what_the_result_says(asked: str, expected: bool) -> None:
         ("{result: callctl.goal, equals: true}", "callctl.goal = `true`", "null"),
         ("{result: disconnected_by, one_of: [bot, RNR]}", "disconnected_by = `bot` or `RNR`", "customer"),
         ("{event: reply, count: 2}", "reply 2 times", "0 times"),
+        ("{event: reply, contains: [my cat, zebra], count: 1}", "reply with `my cat` with `zebra` 1 times", "0 times"),
     ],
 )
 def test_failures_of_the_whole_call(asked: str, expected: str, heard: str) -> None:
@@ -388,6 +389,15 @@ def test_how_often_something_happened(event: str, count: int) -> None:
     asked = "persona: dental-confirms\nexpect: {event: %s, count: %d}\n"
     assert met(asked % (event, count), TALK)
     assert not met(asked % (event, count + 1), TALK)
+
+
+def test_how_often_some_words_were_said() -> None:
+    assert met(COUNTED % ("dollars", 1), TALK)
+    assert not met(COUNTED % ("sixty", 2), TALK)
+    assert met(COUNTED % ("zebra", 0), TALK)
+
+
+COUNTED = "persona: dental-confirms\nexpect: {event: reply, contains: %s, count: %d}\n"
 
 
 def test_a_real_document_has_every_figure() -> None:

@@ -233,6 +233,7 @@ WRONG_SCRIPTED = [
     ("result: disconnected_by", "reslt: disconnected_by", 26, "did you mean `result`?"),
     ("count: 1", "count: once", 27, "must be a whole number"),
     ("count: 1", "cuont: 1", 27, "did you mean `count`?"),
+    ("count: 1", "contains: hello, count: 1", 27, "`interrupted` has no text"),
     ("metric: turns.bot", "metric: turns.bott", 28, "did you mean `turns.bot`?"),
     ("turns.bot, min: 2", "turns.bot", 28, "nothing is asked of this figure"),
     ("min: 2", "min: 2s", 28, "this has no unit"),
