@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab import events
+from lab.call import LAST_WORD_WORDS
 from lab.floor import Manners
 from lab.pace import Pace
 
@@ -104,9 +105,13 @@ def history_is_what_was_heard(talk: Talk, robin: Side) -> None:
 
 
 def whoever_speaks_gets_an_answer(talk: Talk, robin: Side) -> None:
-    """If the call goes on long enough, the responder is asked, or an opening that was in the making is the answer."""
+    """If the call goes on long enough, the responder is asked, or an opening that was in the making is the answer.
+
+    A few words to a goodbye are a goodbye, also while it is being said.
+    """
     asked = [history[-1].text for history in robin.mind.asked]
     unasked = [e.began for e in talk.said("bot") if e.answers is None]
     for said in talk.said("customer"):
-        if talk.end.at - said.at > 4.0:
+        last_word = talk.end.cause == "closure_phrase" and len(said.heard.split()) <= LAST_WORD_WORDS
+        if talk.end.at - said.at > 4.0 and not last_word:
             assert said.heard in asked or any(began > said.ended for began in unasked)
