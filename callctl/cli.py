@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from callctl.commands import calls, lab, models, profile, result, scenario
+from callctl.commands import bench, calls, lab, models, profile, result, scenario
 from callctl.commands.dial import dial
 from callctl.commands.doctor import doctor
 from callctl.commands.test import suite
@@ -38,6 +38,7 @@ app.command("test")(suite)
 app.command()(calls.show)
 app.command()(profile.init)
 app.command()(doctor)
+app.add_typer(bench.app, name="bench")
 app.add_typer(calls.app, name="calls")
 app.add_typer(profile.app, name="profile")
 app.add_typer(scenario.app, name="scenario")

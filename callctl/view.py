@@ -116,6 +116,10 @@ class Seen:
         self.end: events.Ended | None = None
         self.analysis: events.Analysed | None = None
         self.items: list[Spoken | Note] = []
+        self.floor: Who | None = None
+        """Who is speaking, or spoke last and has not been answered."""
+        self.softer = False
+        """The bot is ducked."""
         self._gaps: dict[int, float] = {}
         self._origins: dict[int, str] = {}
         self._partial: dict[int, str] = {}
@@ -135,7 +139,12 @@ class Seen:
                 self.phase, self.answered = "answered", at
                 self._note(at, f"answered after {at:.1f} s" + (f", {codec}" if codec else ""), "progress")
             case events.SpeechBegan(who=who, turn=turn, began=began):
+                self.floor = who if not (who == "customer" and self.softer) else self.floor
                 self._turn(who, turn, began)
+            case events.Ducked():
+                self.softer = True
+            case events.Restored():
+                self.softer = False
             case events.Partial(turn=turn, text=text):
                 self._partial[turn] = text
                 if (spoken := self._find(turn)) and not spoken.said:
@@ -144,6 +153,8 @@ class Seen:
                 spoken = self._turn(event.who, event.turn, event.began)
                 spoken.text, spoken.heard, spoken.cut = event.text, event.heard, event.cut
                 spoken.said, spoken.ignored = True, None
+                if event.who == "bot":
+                    self.floor, self.softer = "customer" if event.cut else None, False
             case events.ReplyGap(turn=turn, seconds=seconds):
                 self._gaps[turn] = seconds
                 if spoken := self._find(turn):
@@ -151,10 +162,14 @@ class Seen:
             case events.Ignored(at=at, turn=turn, text=text, why=why):
                 spoken = self._turn("customer", turn, at)
                 spoken.text, spoken.ignored, spoken.said = text, why, True
-            case events.Interrupted(at=at, by=by):
+            case events.Interrupted(at=at, by=by, why=why):
                 theirs = self._turn("customer", by, at)
-                note = Note(theirs.began, "the customer spoke over the bot, which stopped")
+                for_what = "words" if why == "words" else "a voice"
+                note = Note(theirs.began, f"the customer spoke over the bot, which stopped for {for_what}")
                 self.items.insert(self.items.index(theirs), note)
+                self.floor, self.softer = "customer", False
+            case events.SpokeOn(at=at):
+                self._note(at, "there were no words in that: the bot goes on")
             case events.ReEngaged(at=at, attempt=attempt, silence=silence):
                 self._note(at, f"nobody spoke for {silence:.0f} s: the bot asks again ({attempt})")
             case events.ToolCalled(at=at, name=name) if name != "end_call":  # the call's end says that
@@ -288,7 +303,7 @@ def _header(started: events.Started) -> Text:
 
 def _summary(seen: Seen) -> list[Row]:
     figures = metrics(seen.log)
-    turns, gaps = figures["turns"], figures["reply_gap"]
+    turns = figures["turns"]
     if seen.end:
         ended = Text(printable(ending(seen.end)))
         ended.append(f" (outcome: {result.disconnected_by(seen.log)})", style="dim")
@@ -302,13 +317,21 @@ def _summary(seen: Seen) -> list[Row]:
         _fact("duration", minutes(last - seen.answered)),
         _fact("turns", f"{turns['bot']} bot, {turns['customer']} customer"),
     ]
-    if gaps["n"]:
-        rows.append(_fact("reply gap", f"{_ms(gaps['median'])} median, {_ms(gaps['worst'])} worst"))
     if figures["interruptions"]:
         rows.append(_fact("interruptions", str(figures["interruptions"])))
     if fields := result.fields(seen.log):
         rows.append(_fact("fields", printable(how.known(fields))))
     return rows
+
+
+def _latency(seen: Seen) -> list[Row]:
+    figures = metrics(seen.log)
+    where, gaps = "at the customer's ear", figures["v2v"]
+    if not gaps["n"]:
+        where, gaps = "on the bot's side", figures["v2v_inside"]
+    if not gaps["n"]:
+        return []
+    return [_fact("voice to voice", f"{_ms(gaps['p50'])} median, {_ms(gaps['max'])} worst, {where}")]
 
 
 def _doubts(measured: events.Measured) -> list[Row]:
@@ -388,7 +411,7 @@ class View:
         if isinstance(event, events.Ended):
             self._print([Text(), *self._lines(_summary(self.seen))])
         elif isinstance(event, events.Measured) and self.seen.answered is not None:
-            self._print(self._lines(_doubts(event)))
+            self._print(self._lines(_latency(self.seen) + _doubts(event)))
         elif isinstance(event, events.Analysed):
             self._print(self._lines(_analysis(self.seen) + _goal(self.seen)))
         self.refresh()
@@ -420,7 +443,7 @@ class View:
         if self.seen.end is None:
             self._print_items(len(self.seen.items))
             self._print([Text()])
-            rows += _summary(self.seen)
+            rows += _summary(self.seen) + _latency(self.seen)
             rows += [row for e in self.seen.log if isinstance(e, events.Measured) for row in _doubts(e)]
         elif self.seen.analysis is None:
             rows += _analysis(self.seen) + _goal(self.seen)
@@ -449,7 +472,11 @@ class View:
             return text.append("ended, reading the call …" if seen.analysis is None else "ended")
         elapsed = at + (self._clock() - then) - (seen.answered or 0.0)
         hint = "hanging up …" if self._hanging_up else "Ctrl-C hangs up"
-        return text.append(f"{seen.phase} {minutes(elapsed)}").append(f"   {hint}", style="dim not bold")
+        text.append(f"{seen.phase} {minutes(elapsed)}")
+        if seen.floor is not None:
+            text.append("   floor: ", style="dim not bold").append(seen.floor, style=_STYLES[seen.floor])
+            text.append(" (softer, somebody speaks)" if seen.softer else "", style="yellow")
+        return text.append(f"   {hint}", style="dim not bold")
 
     def _lines(self, rows: Iterable[Row]) -> list[Text]:
         """Rows as lines. On a terminal a long text goes on below its own beginning."""

@@ -83,6 +83,19 @@ def noise(seconds: float, rate: int, level_db: float, seed: int) -> bytes:
     return total.astype("<i2").tobytes()
 
 
+def factor(decibels: float) -> float:
+    """What a level is multiplied with to become so many dB softer."""
+    return float(10 ** (-decibels / 20))
+
+
+def scaled(pcm: bytes, begin: float, end: float) -> bytes:
+    """`pcm` times a factor, 0 to 1, that goes evenly from `begin` to `end`."""
+    if begin == end == 1.0:
+        return pcm
+    wave = samples(pcm)
+    return (wave * np.linspace(begin, end, len(wave))).astype("<i2").tobytes()
+
+
 def mix(one: bytes, other: bytes) -> bytes:
     """Both at once, clipped. They are of the same length."""
     both: NDArray[np.int32] = np.clip(samples(one).astype(np.int32) + samples(other), -32768, 32767)

@@ -6,10 +6,12 @@ Refuses to know: which line carries the call, which engines compute, whether thi
 How this works
 1.  The line's ticks are the clock. Each tick is tapped for the recording, follows the playout, feeds the detector and the
     floor, and the floor's moves start or stop things. Nothing in the loop waits for an engine.
-2.  At a pause inside their turn the words so far are recognised (shown as partial text). If they say no more, that text is
-    the turn's text, and recognising has cost nothing.
+2.  At a pause inside their turn the words so far are recognised (shown as partial text), and by its sound it is judged whether
+    they have finished; the floor is told both. If they say no more, that text is the turn's text, and recognising has cost
+    nothing. Over our own line their words are recognised while they speak.
 3.  A reply is one task with one owner: text -> responder -> phrases -> voice -> line. Cancelling it and hushing the line
-    is all of barge-in. What was heard of a cut line is what the responder is told later.
+    is all of barge-in. What was heard of a cut line is what the responder is told later. A line that was cut by a sound
+    without words goes on; a word thrown in behind our question is the answer to it once we have finished.
 4.  Whoever hangs up names a cause; the line's `ended` signal ends the loop; `call.ended` is the last event of the talk.
 5.  Both sides of a lab call are this class with different parts; they share nothing but the line.
 """
@@ -23,17 +25,20 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from lab import audio, events
+from lab import audio, cues, events, voiced
 from lab.dialogue import Dialogue, Piece, Plan
 from lab.errors import LabError
 from lab.floor import (
     AskAgain,
     Began,
     DeadAir,
+    Duck,
     Floor,
+    Listen,
     Manners,
     Move,
     Paused,
+    Restore,
     Resumed,
     ThrownIn,
     TurnEnded,
@@ -43,7 +48,7 @@ from lab.offload import stream
 from lab.pace import Pace
 from lab.phrases import Phrases, pause_after
 from lab.playout import Playout
-from lab.ports import Detector, Line, Recognizer, Signal, Tick, ToolCall, Turn, Voice, Who
+from lab.ports import Detector, Judge, Line, Recognizer, Signal, Tick, ToolCall, Turn, Voice, Who
 from lab.tools import ToolAnswer, shown
 
 T = TypeVar("T")
@@ -55,7 +60,10 @@ PRE_ROLL, POST_ROLL = 15, 10
 """Frames given to the recogniser before the first and after the last voiced one."""
 KEEP = 50
 """Frames of their audio kept while nobody speaks."""
-AUDIBLE_DB = -50.0
+DUCK_DB = 18.0
+"""How much softer we speak while there is a voice: still to be understood, and clearly behind theirs."""
+ANSWER_AFTER = 0.3
+"""Seconds after our line, in which a word thrown in behind its question becomes the answer."""
 LAST_WORD_WORDS = 4
 """After we have said goodbye, this much from them is a goodbye too and gets no answer."""
 BYE_PATIENCE = 250
@@ -95,13 +103,36 @@ class Engines:
     dialogue: Dialogue
     voice: asyncio.Future[Voice]
     detector: Detector
+    judge: asyncio.Future[Judge] | None = None
+    """Of ends of turns by their sound; None to go by the words alone."""
 
     @property
     def loading(self) -> list[asyncio.Future[Any]]:
         """All that may not be there yet."""
         dialogue = self.dialogue
-        embedder = [dialogue.embedder] if dialogue.embedder is not None else []
-        return [self.recognizer, dialogue.responder, self.voice, *embedder]
+        others = [engine for engine in (dialogue.embedder, self.judge) if engine is not None]
+        return [self.recognizer, dialogue.responder, self.voice, *others]
+
+
+@dataclass(slots=True)
+class _Timing:
+    """When the stages of one reply were over, call time."""
+
+    over: float
+    text: float | None = None
+    first: float | None = None
+    phrase: float | None = None
+    sound: float | None = None
+
+    def parts(self, gap: float, now: float) -> dict[str, float]:
+        """The stages of a gap of so many seconds that ends now, one after the other."""
+        marks = {"stt": self.text, "think": self.first, "phrase": self.phrase, "tts": self.sound, "out": now}
+        last = self.over
+        found = {"endpointing": round(gap - (now - self.over), 3)}
+        for name, mark in marks.items():
+            mark = max(last, mark if mark is not None else last)
+            found[name], last = round(mark - last, 3), mark
+        return found
 
 
 @dataclass(slots=True)
@@ -120,6 +151,10 @@ class _Line:
     last: int = 0
     then: str | None = None
     """Cause to hang up with once it is out."""
+    timing: _Timing | None = None
+    ducked: bool = False
+    thrown: tuple[_Theirs, int, int] | None = None
+    """A word thrown into it: the turn it would be, its last frame, and how much of us had been played when it began."""
 
 
 @dataclass(slots=True)
@@ -142,6 +177,15 @@ class _Theirs:
     """Their words on the way into the log, when no reply of ours takes them there."""
     ignoring: asyncio.Task[None] | None = field(default=None)
     """The same for a word thrown in."""
+    judging: asyncio.Task[None] | None = field(default=None)
+    played: int = 0
+    """Samples of ours that were played when it began."""
+    over: float = 0.0
+    """When it had ended, call time."""
+    stopped: _Line | None = None
+    """The line of ours that its sound alone has cut."""
+    rest: str = ""
+    """Of that line, what had not been heard."""
 
 
 class Call:
@@ -161,6 +205,8 @@ class Call:
         tap: Callable[[Tick], None] | None = None,
     ) -> None:
         self.part, self.line, self.engines, self.pace = part, line, engines, pace
+        self.end = voiced.End(voiced.Channel(), voiced.Channel())
+        """What this end of the call heard and said, from the answer on."""
         self._emit, self._tap = emit, tap
         self._floor = Floor(part.manners)
         self._playout = Playout()
@@ -258,7 +304,10 @@ class Call:
 
     def _converse(self, tick: Tick) -> None:
         self._playout.advance(tick.played, tick.dropped)
-        self._follow_line(tick)
+        mine, their = (tick.spoken, tick.heard) if self.part.me == "bot" else (tick.heard, tick.spoken)
+        self.end.bot.feed(mine)
+        self.end.customer.feed(their)
+        self._follow_line()
         self._ear += tick.heard
         probability = self.engines.detector.probability(tick.heard, self.line.rate)
         for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
@@ -294,7 +343,7 @@ class Call:
     def _on_move(self, move: Move) -> None:
         match move:
             case Began(began):
-                self._theirs = _Theirs(self._next_turn(), began, said=False)
+                self._theirs = _Theirs(self._next_turn(), began, said=False, played=self._playout.played)
                 self._speech_began(self.part.them, self._theirs.turn, began)
             case Resumed():
                 self._cancel_note()
@@ -303,13 +352,22 @@ class Call:
                 self._theirs.said = False
             case Paused(ended):
                 self._hear(ended)
+                self._judge(ended)
+            case Listen(upto):
+                self._hear(upto)
             case TurnEnded(_, ended):
                 self._end_turn(ended)
             case ThrownIn(_, ended):
                 self._theirs.said = True
+                if self._line is not None:
+                    self._line.thrown = (self._theirs, ended, self._theirs.played)
                 self._theirs.ignoring = self._keep(asyncio.ensure_future(self._ignore(self._theirs, ended)))
-            case Yield():
-                self._yield()
+            case Duck():
+                self._set_level(DUCK_DB)
+            case Restore():
+                self._set_level(0.0)
+            case Yield(why):
+                self._yield(why)
             case AskAgain(attempt, silence) if not self._closing:
                 self._emit(events.ReEngaged(at=self.at, attempt=attempt, silence=silence))
                 self._start_reply(self._say(self.part.ask_again[attempt - 1], answers=None))
@@ -318,6 +376,7 @@ class Call:
 
     def _end_turn(self, ended: int) -> None:
         waited = (self._frame - ended) * audio.FRAME_SECONDS
+        self._theirs.over = self.pace.now()
         self._emit(events.Stage(at=self.at, turn=self._theirs.turn, stage="endpointing", took=round(waited, 3)))
         if self._opening and self._busy:  # they spoke before our opening was ready: it will be the answer
             self._theirs.note = self._keep(asyncio.ensure_future(self._note(self._theirs, ended)))
@@ -338,24 +397,61 @@ class Call:
         text = (await asyncio.shield(self._hear(ended))).strip() if theirs is self._theirs else ""
         self._emit(events.Ignored(at=self.at, turn=theirs.turn, text=text, why="spoken over the other side"))
 
-    def _yield(self) -> None:
+    def _yield(self, why: str) -> None:
         line = self._line
         if line is None:
             return
+        if why == "voice" and line.complete:
+            self._theirs.stopped, self._theirs.rest = line, self._playout.unheard()
         self._cancel_reply()
         self.line.hush()
         line.cut = True
         self._closing = None
-        self._emit(events.Interrupted(at=self.at, turn=line.turn, by=self._theirs.turn))
+        self._emit(events.Interrupted(at=self.at, turn=line.turn, by=self._theirs.turn, why=why))
+
+    def _set_level(self, decibels: float) -> None:
+        line = self._line
+        if line is None or line.cut or line.ducked == (decibels > 0):
+            return
+        line.ducked = decibels > 0
+        self.line.duck(decibels)
+        if line.ducked:
+            theirs = self.end.customer if self.part.me == "bot" else self.end.bot
+            onset = theirs.onset(len(theirs))
+            latency = (
+                voiced.seconds(len(theirs) - onset) if onset is not None else None
+            )  # softer from the next frame on
+            self._emit(events.Ducked(at=self.at, turn=line.turn, latency=latency))
+        else:
+            self._emit(events.Restored(at=self.at, turn=line.turn))
 
     # -- hearing them --------------------------------------------------------------------------------------------------
 
     def _hear(self, ended: int) -> asyncio.Task[str]:
         theirs = self._theirs
         if theirs.hearing is None or theirs.hearing.ended != ended:
+            if theirs.hearing is not None:
+                theirs.hearing.text.cancel()
             task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended)))
             theirs.hearing = _Hearing(ended, task)
         return theirs.hearing.text
+
+    def _judge(self, ended: int) -> None:
+        judge, theirs = self.engines.judge, self._theirs
+        if judge is None or self._line is not None:
+            return
+
+        async def judging() -> None:
+            pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)
+            engine, rate = await asyncio.shield(judge), self.line.rate
+            async with aclosing(stream(lambda stop: engine.finished(pcm, rate, stop), self.pace, "turn")) as judged:
+                async for finished in judged:
+                    if theirs is self._theirs:
+                        self._floor.judged(finished, ended)
+
+        if theirs.judging is not None:
+            theirs.judging.cancel()
+        theirs.judging = self._keep(asyncio.ensure_future(judging()))
 
     async def _recognise(self, theirs: _Theirs, ended: int) -> str:
         pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)
@@ -368,6 +464,8 @@ class Call:
             async for text in texts:
                 if text and not theirs.said:
                     self._emit(events.Partial(at=self.at, who=self.part.them, turn=theirs.turn, text=text))
+        if theirs is self._theirs:
+            self._floor.heard(text.strip(), ended)
         return text
 
     async def _note(self, theirs: _Theirs, ended: int) -> str:
@@ -403,7 +501,11 @@ class Call:
 
     async def _answer(self, theirs: _Theirs, ended: int, *, after: _Line | None = None) -> None:
         text = await (asyncio.shield(theirs.note) if theirs.note else self._note(theirs, ended))
+        timing = _Timing(theirs.over, self.pace.now())
         if not text:
+            if theirs.stopped is not None and theirs.rest:
+                self._emit(events.SpokeOn(at=self.at, turn=theirs.stopped.turn))
+                await self._say(theirs.rest, answers=None, then=theirs.stopped.then)
             return
         if after is not None and after.maker is not None:
             await asyncio.wait([after.maker])
@@ -413,17 +515,27 @@ class Call:
             return
         self._closing = None
         self._cancel_warming()
-        await self._speak(self.engines.dialogue.reply(self._history()), answers=theirs.turn)
+        await self._speak(self.engines.dialogue.reply(self._history()), answers=theirs.turn, timing=timing)
 
-    async def _say(self, text: str, *, answers: int | None) -> None:
+    async def _say(self, text: str, *, answers: int | None, then: str | None = None) -> None:
         async def whole() -> AsyncGenerator[Piece, None]:
             yield text
 
-        await self._speak(whole(), answers=answers)
+        await self._speak(whole(), answers=answers, then=then)
 
-    async def _speak(self, pieces: AsyncGenerator[Piece, None], *, answers: int | None) -> None:
-        """Say a line as it is written. Its audio is queued phrase by phrase; the tick loop follows it out."""
-        phrases, asked, then = Phrases(), self.pace.now(), None
+    async def _speak(
+        self,
+        pieces: AsyncGenerator[Piece, None],
+        *,
+        answers: int | None,
+        timing: _Timing | None = None,
+        then: str | None = None,
+    ) -> None:
+        """Say a line as it is written. Its audio is queued phrase by phrase; the tick loop follows it out.
+
+        then: cause to hang up with once it is out.
+        """
+        phrases, asked = Phrases(), self.pace.now()
         plan: Plan | None = None
         voice = await asyncio.shield(self.engines.voice)
         line: _Line | None = None
@@ -431,7 +543,9 @@ class Call:
 
         async def out(phrase: str, pcm: bytes) -> None:
             nonlocal line, plan
-            line = await self._queue(phrase, pcm, line, answers)
+            if timing is not None and timing.sound is None:
+                timing.sound = self.pace.now()
+            line = await self._queue(phrase, pcm, line, answers, timing)
             self._begun(plan, line, answers)
             plan = None
 
@@ -442,6 +556,9 @@ class Call:
         async with aclosing(pieces):
             first = True
             async for piece in pieces:
+                free = isinstance(piece, Plan) and piece.how == "free"
+                if timing is not None and timing.first is None and not free:
+                    timing.first = self.pace.now()
                 if isinstance(piece, Plan):
                     plan = piece
                     continue
@@ -469,16 +586,21 @@ class Call:
                         for phrase in phrases.rest():
                             await sound(
                                 phrase,
-                                await self._made(voice, phrase, first=line is None and not held, answers=answers),
+                                await self._made(
+                                    voice, phrase, timing, first=line is None and not held, answers=answers
+                                ),
                             )
                         await sound("", _sound(piece, self.line.rate))
                     continue
                 for phrase in phrases.feed(piece):
                     await sound(
-                        phrase, await self._made(voice, phrase, first=line is None and not held, answers=answers)
+                        phrase,
+                        await self._made(voice, phrase, timing, first=line is None and not held, answers=answers),
                     )
         for phrase in phrases.rest():
-            await sound(phrase, await self._made(voice, phrase, first=line is None and not held, answers=answers))
+            await sound(
+                phrase, await self._made(voice, phrase, timing, first=line is None and not held, answers=answers)
+            )
         for phrase, pcm in held:
             await out(phrase, pcm)
         self._begun(plan, line, answers)
@@ -515,23 +637,30 @@ class Call:
             )
         )
 
-    async def _made(self, voice: Voice, phrase: str, *, first: bool, answers: int | None) -> bytes:
+    async def _made(
+        self, voice: Voice, phrase: str, timing: _Timing | None, *, first: bool, answers: int | None
+    ) -> bytes:
         """The sound of `phrase`. first: of the line"""
         asked, rate = self.pace.now(), self.line.rate
+        if timing is not None and timing.phrase is None:
+            timing.phrase = asked
         async with aclosing(stream(lambda stop: voice.speak(phrase, rate, stop), self.pace, "tts")) as chunks:
             pcm = b"".join([chunk async for chunk in chunks])
         if first and answers is not None:
             self._stage(answers, "tts_first", asked)
         return pcm
 
-    async def _queue(self, phrase: str, pcm: bytes, line: _Line | None, answers: int | None) -> _Line:
+    async def _queue(
+        self, phrase: str, pcm: bytes, line: _Line | None, answers: int | None, timing: _Timing | None
+    ) -> _Line:
         """Put sound behind what `line` has; begin a line where there is none."""
         rate = self.line.rate
         if line is None:
             # until they are silent, and a line of ours that was cut is confirmed by the line a frame or two later
             await self._floor_free.wait()
             self._floor_free.clear()
-            line = self._line = _Line(self._next_turn(), answers, self._floor.spoke[1], asyncio.current_task())
+            after, maker = self._floor.spoke[1], asyncio.current_task()
+            line = self._line = _Line(self._next_turn(), answers, after, maker, timing=timing)
             self._playout.begin()
             pause = b""
         else:
@@ -573,23 +702,39 @@ class Call:
     def _busy(self) -> bool:
         return self._reply is not None and not self._reply.done() and self._line is None
 
-    def _follow_line(self, tick: Tick) -> None:
+    def _follow_line(self) -> None:
         line = self._line
         if line is None:
             return
-        if audio.level_db(tick.spoken) > AUDIBLE_DB:
+        ours = self.end.bot if self.part.me == "bot" else self.end.customer
+        onset = ours.first_voiced(len(ours) - voiced.PER_FRAME, len(ours))
+        if onset is not None:
             if line.began is None:
                 line.began = self._frame
                 self._speech_began(self.part.me, line.turn, self._frame)
-                if line.answers is not None:
-                    gap = (self._frame - line.after) * audio.FRAME_SECONDS
-                    self._emit(events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=round(gap, 3)))
+                self._tell_gap(line, onset)
             line.last = self._frame
         if (line.complete or line.cut) and self._playout.empty:
             self._line_out(line)
 
+    def _tell_gap(self, line: _Line, onset: int) -> None:
+        """onset: the block in which the line is first heard"""
+        if line.answers is None:
+            return
+        theirs = self.end.customer if self.part.me == "bot" else self.end.bot
+        last = theirs.last_voiced(min(onset, (line.after + 1) * voiced.PER_FRAME))
+        end = last + 1 if last is not None else (line.after + 1) * voiced.PER_FRAME
+        gap = voiced.seconds(onset - end)
+        parts = line.timing.parts(gap, self.pace.now()) if line.timing else {}
+        self._emit(events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=gap, parts=parts))
+
     def _line_out(self, line: _Line) -> None:
         self._line = None
+        if line.ducked:
+            self.line.duck(0.0)
+        self._floor.expects = self.engines.dialogue.expects or cues.expected(self._playout.text)
+        if line.thrown is not None and not line.cut and not line.then and self._cause is None:
+            self._answer_thrown(*line.thrown)
         if line.began is not None:
             text = self._playout.text
             heard = self._playout.heard() if line.cut else text
@@ -600,6 +745,19 @@ class Call:
         elif self._cause is None:
             self._cancel_warming()
             self._warming = self._keep(asyncio.ensure_future(self._warm()))
+
+    def _answer_thrown(self, theirs: _Theirs, ended: int, played: int) -> None:
+        """A word thrown in behind the question of a line that is out now: they have answered, and wait for us."""
+        if not self._playout.asked_since(played) or theirs is not self._theirs:
+            return
+
+        async def answer() -> None:
+            await asyncio.sleep(ANSWER_AFTER)
+            if theirs is self._theirs:
+                theirs.over = self.pace.now()
+                await self._answer(theirs, ended)
+
+        self._start_reply(answer())
 
     async def _warm(self) -> None:
         """While they take their turn: have the responder read what was said so far."""

@@ -38,6 +38,18 @@ _ONSET = 3
 _AUDIBLE_DB = -50.0
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a scripted caller waits. Seconds."""
+
+    turn_over: float = TURN_OVER
+    """Quiet after which the bot has finished its turn."""
+    patience: float | None = None
+    """Silence on both sides after which the next step begins without an answer; None waits for ever."""
+    by_energy: bool = False
+    """It hears whether the bot sounds by the level alone, and runs no model."""
+
+
 @dataclass(slots=True)
 class _Bot:
     """What was heard of the bot. Frames since the answer; -1 for never."""
@@ -61,7 +73,7 @@ class _Bot:
 class Caller:
     """The called side of one call. Run it to the call's end.
 
-    emit: takes a `scenario.step` for each step. seed: decides what noise sounds like.
+    emit: takes a `scenario.step` for each step. tap: takes each tick. seed: decides what noise sounds like.
     """
 
     def __init__(
@@ -73,10 +85,12 @@ class Caller:
         pace: Pace,
         *,
         emit: Callable[[events.Event], None],
+        tap: Callable[[Tick], None] | None = None,
         seed: int = 0,
+        ways: Ways | None = None,
     ) -> None:
         self._steps, self._line, self._voice, self._detector, self._pace = steps, line, voice, detector, pace
-        self._emit, self._seed = emit, seed
+        self._emit, self._tap, self._seed, self._ways = emit, tap, seed, ways or Ways()
         self._sounds: dict[int, bytes] = {}
         self._bot = _Bot()
         self._tick = 0
@@ -98,6 +112,8 @@ class Caller:
         try:
             async for tick in self._line.ticks():
                 self._tick = tick.index
+                if self._tap is not None:
+                    self._tap(tick)
                 if any(s.kind == "answered" for s in tick.signals):
                     self._answered = tick.index
                 if any(s.kind in ("ended", "lost") for s in tick.signals):
@@ -143,10 +159,13 @@ class Caller:
 
     def _moment_has_come(self) -> bool:
         step, bot, frame = self._steps[self._step], self._bot, self._frame
+        over = self._ways.turn_over
         if step.action is None:
-            return bot.last > self._waits_from and bot.quiet_for(frame) >= TURN_OVER
+            return bot.last > self._waits_from and bot.quiet_for(frame) >= over
         if step.after is None:
-            return bot.last > self._spoke_until and bot.quiet_for(frame) >= TURN_OVER
+            since = (frame - max(self._spoke_until, bot.last)) * FRAME_SECONDS
+            tired = self._ways.patience is not None and since >= self._ways.patience
+            return tired or (bot.last > self._spoke_until and bot.quiet_for(frame) >= over)
         delay = step.after.delay
         if step.after.event == "answered":
             return frame * FRAME_SECONDS >= delay

@@ -134,6 +134,7 @@ class _Call:
 
     def _moments(self) -> Iterator[_Moment]:
         gaps = {e.turn: e.seconds for e in self.log if isinstance(e, events.ReplyGap)}
+        gaps |= {e.turn: e.seconds for e in self.log if isinstance(e, events.ReplyHeard)}
         asked = [e.at for e in self.log if isinstance(e, events.ReEngaged)]
         greeted = False
         for turn in self._said:

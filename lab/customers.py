@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from lab import template
 from lab.call import SILENCE, Part
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.persona import Mind, Persona
 from lab.ports import ToolCall
 
@@ -68,8 +68,9 @@ class Customer:
             me="customer",
             opening=template.render(persona.greeting, persona.values()).text if persona.greeting else None,
             manners=Manners(
-                endpointing=ENDPOINTING,
+                endpointing=Endpointing.fixed(ENDPOINTING),
                 barge_in=BARGE_IN,
+                words=False,
                 ask_again_after=persona.patience,
                 ask_again_times=2,
                 dead_air=3 * persona.patience,

@@ -32,6 +32,7 @@ from typing import Any
 
 from lab import answers, course, guard, template, tools, values
 from lab.course import State
+from lab.cues import Expects
 from lab.errors import ModelError
 from lab.flow import Answer, Flow
 from lab.offload import call, stream
@@ -132,6 +133,12 @@ class Dialogue:
         """The line of `plan` is being heard: from now on the conversation stands there."""
         if plan.state is not None:
             self.state, self._before = plan.state, plan.before
+
+    @property
+    def expects(self) -> Expects | None:
+        """What the customer was asked for that has pauses inside, as far as the flow says."""
+        flow, state = self.brief.flow, self.state
+        return flow.expects(state.step) if flow and state else None
 
     def reply(self, history: Sequence[Past]) -> AsyncGenerator[Piece, None]:
         """A plan, then the pieces of the next line. history: what was heard."""

@@ -181,16 +181,57 @@ class Stage(Event):
 @_known
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyGap(Event):
-    """The bot's first audible frame after the customer's last voiced one, as the bot's side saw both."""
+    """The customer's last voiced sample to the bot's first, in what the bot's side received and sent (`v2v_inside`)."""
 
     kind: ClassVar[str] = "reply.gap"
     turn: int
     """The bot's turn."""
     answers: int
     seconds: float
+    parts: dict[str, float] = field(default_factory=dict)
+    """What it is made of, one after the other, seconds: endpointing (until the turn was over), stt (until its text was there), think
+    (until the pick or the first token), phrase (until a first phrase was whole), tts (until it was sound), out (until it was heard)."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyHeard(Event):
+    """The same gap in what the customer said and received (`v2v`), told after the end by a customer that is ours."""
+
+    kind: ClassVar[str] = "reply.heard"
+    turn: int
+    answers: int
+    seconds: float
 
 
 # -- control -----------------------------------------------------------------------------------------------------------
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YieldHeard(Event):
+    """An interruption at the customer's ear, told after the end by a customer that is ours. Seconds."""
+
+    kind: ClassVar[str] = "yield.heard"
+    turn: int
+    """The bot's turn that was cut."""
+    by: int
+    yield_latency: float
+    """The customer's first voiced sample to the bot's last."""
+    talk_over: float
+    """Both voices sounded together."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarFacts(Event):
+    """Both voices at the customer's ear over the whole call, told after the end by a customer that is ours. Seconds."""
+
+    kind: ClassVar[str] = "ear.facts"
+    overlap: float
+    """Both voiced at once, stretches over 0.3 s only."""
+    dead_air: float
+    """Both silent, stretches of 3 s and more only."""
 
 
 @_known
@@ -203,6 +244,39 @@ class Interrupted(Event):
     """The bot's turn."""
     by: int
     """The customer's turn."""
+    why: str = "voice"
+    """What stopped it: words, or voice that went on without any."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ducked(Event):
+    """The bot speaks softer: there is a voice."""
+
+    kind: ClassVar[str] = "turn.ducked"
+    turn: int
+    """The bot's turn."""
+    latency: float | None = None
+    """Seconds since the customer's first voiced sample, until the softer frame leaves."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored(Event):
+    """The bot speaks at full level again: it was nothing, or a word thrown in."""
+
+    kind: ClassVar[str] = "turn.restored"
+    turn: int
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpokeOn(Event):
+    """A false interruption: there were no words in what had stopped the bot, which says the rest of its line."""
+
+    kind: ClassVar[str] = "turn.spoke_on"
+    turn: int
+    """The bot's turn that had been cut."""
 
 
 @_known
@@ -323,6 +397,8 @@ class Measured(Event):
     kind: ClassVar[str] = "measurement"
     doubts: list[str]
     """Why not; empty when they may."""
+    cpu: float | None = None
+    """Seconds of CPU that this process and its softphones used during the call, a customer of ours included."""
 
 
 @_known

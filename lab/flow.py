@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lab import strict, template
+from lab.cues import Expects
 from lab.strict import FieldError, OneOrMore, Strict
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -103,6 +104,9 @@ class Step(Strict):
     """The question alone, after something else came between; nothing to take the last sentence of `says`."""
     asks_for: Name | None = None
     """The field this step is about."""
+    expects: Expects | None = None
+    """What is asked for has pauses inside, and the customer is given time: a phone_number, an email, a number (or code), a spelling.
+    Nothing to tell it from the field and from the question's words."""
     next: Text | None = None
     """Where its answers lead when they name nothing else and the field is known."""
     also: Annotated[tuple[Name, ...], OneOrMore] = ()
@@ -137,6 +141,12 @@ class Flow(Strict):
     def start(self) -> str:
         """The step in which a call begins."""
         return next(iter(self.steps))
+
+    def expects(self, step: str) -> Expects | None:
+        """What an answer in `step` is given time for, as far as the flow says."""
+        here = self.steps[step]
+        field = self.fields.get(here.asks_for) if here.asks_for else None
+        return here.expects or ("phone_number" if field and field.type == "phone" else None)
 
     def candidates(self, step: str) -> dict[str, Answer]:
         """What the customer may mean in `step`, by id: its own answers, those of its sets, those understood always."""

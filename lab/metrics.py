@@ -1,6 +1,18 @@
 """Figures of one call, folded from its log. Seconds everywhere; null means not measured.
 
 Decides: what each figure counts. Refuses to know: how it is shown or compared.
+
+v2v             the customer's last voiced sample to the first voiced sample of the reply, both in what the customer's end said and
+                received; null where the customer is not ours
+v2v_inside      the same in what the bot's end received and sent
+transport       what lies between the two
+parts           of v2v_inside, one after the other: endpointing, stt, think (the pick or the first token), phrase, tts, out
+greeting        the answer to the bot's first voiced frame
+stages          what each engine took, asked to answered
+duck_latency    the customer's first voiced sample to the bot's softer voice, on the bot's side
+yield_latency   the customer's first voiced sample to the bot's last one, at the customer's ear; talk_over: both sounding meanwhile
+overlap, dead_air   at the customer's ear: both voiced for more than 0.3 s, both silent for 3 s and more
+cpu             used by this process and its softphones, a customer of ours included
 """
 
 from __future__ import annotations
@@ -13,35 +25,37 @@ from typing import Any
 from lab import events
 
 MIN_FOR_PERCENTILES = 20
+PARTS = ("endpointing", "stt", "think", "phrase", "tts", "out")
 
 
 def summary(values: list[float]) -> dict[str, Any]:
     """n, median and worst of `values`, and p95 once there are enough of them to mean something."""
     if not values:
-        return {"n": 0, "median": None, "worst": None, "p95": None}
+        return {"n": 0, "p50": None, "p95": None, "max": None}
     ordered = sorted(values)
     enough = len(ordered) >= MIN_FOR_PERCENTILES
     return {
         "n": len(ordered),
-        "median": round(median(ordered), 3),
-        "worst": round(ordered[-1], 3),
+        "p50": round(median(ordered), 3),
         "p95": round(ordered[round(0.95 * (len(ordered) - 1))], 3) if enough else None,
+        "max": round(ordered[-1], 3),
     }
 
 
 def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
-    """Turns, reply gaps as seen on the bot's side, stages, interruptions, and what the line measured.
-
-    reply_gap: the customer's last voiced frame to the bot's first audible one. greeting: answer to the bot's first audible frame.
-    """
+    """Every figure of the call, by the names above."""
     turns: dict[tuple[str, int], bool] = {}
-    gaps: dict[int, float] = {}
+    gaps: dict[int, events.ReplyGap] = {}
+    heard: dict[int, float] = {}
+    yields: list[events.YieldHeard] = []
     stages: dict[str, list[float]] = defaultdict(list)
-    interruptions = re_engagements = 0
+    counts = dict.fromkeys(("interruptions", "ducks", "thrown_in", "spoke_on", "re_engagements"), 0)
+    ducks: list[float] = []
     answered: float | None = None
     greeting: float | None = None
     line: dict[str, Any] | None = None
-    doubts: list[str] | None = None
+    ear: events.EarFacts | None = None
+    measured: events.Measured | None = None
     for event in log:
         match event:
             case events.Answered(at=at):
@@ -50,25 +64,50 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
                 greeting = round(began - answered, 3)
             case events.Said(who=who, turn=turn):
                 turns[who, turn] = True
-            case events.ReplyGap(turn=turn, seconds=seconds):
-                gaps[turn] = seconds
+            case events.ReplyGap(turn=turn):
+                gaps[turn] = event
+            case events.ReplyHeard(turn=turn, seconds=seconds):
+                heard[turn] = seconds
+            case events.YieldHeard():
+                yields.append(event)
             case events.Stage(stage=stage, took=took):
                 stages[stage].append(took)
+            case events.Ducked(latency=latency):
+                counts["ducks"] += 1
+                ducks += [latency] if latency is not None else []
             case events.Interrupted():
-                interruptions += 1
+                counts["interruptions"] += 1
+            case events.SpokeOn():
+                counts["spoke_on"] += 1
+            case events.Ignored(text=text) if text:
+                counts["thrown_in"] += 1
             case events.ReEngaged():
-                re_engagements += 1
+                counts["re_engagements"] += 1
             case events.LineFacts(facts=facts):
                 line = facts
-            case events.Measured(doubts=found):
-                doubts = found
+            case events.EarFacts():
+                ear = event
+            case events.Measured():
+                measured = event
+    parts = {name: [gap.parts[name] for gap in gaps.values() if name in gap.parts] for name in PARTS}
     return {
         "turns": {who: sum(1 for w, _ in turns if w == who) for who in ("bot", "customer")},
-        "reply_gap": summary(list(gaps.values())),
+        "v2v": summary(list(heard.values())),
+        "v2v_inside": summary([gap.seconds for gap in gaps.values()]),
+        "transport": summary([heard[turn] - gap.seconds for turn, gap in gaps.items() if turn in heard]),
+        "parts": {name: summary(values) for name, values in parts.items()},
         "greeting": greeting,
         "stages": {name: summary(values) for name, values in sorted(stages.items())},
-        "interruptions": interruptions,
-        "re_engagements": re_engagements,
+        **counts,
+        "duck_latency": summary(ducks),
+        "yield_latency": summary([e.yield_latency for e in yields]),
+        "talk_over": summary([e.talk_over for e in yields]),
+        "overlap": ear.overlap if ear else None,
+        "dead_air": ear.dead_air if ear else None,
+        "cpu": measured.cpu if measured else None,
         "line": line,
-        "measurement": {"reliable": None if doubts is None else not doubts, "why": doubts or []},
+        "measurement": {
+            "reliable": None if measured is None else not measured.doubts,
+            "why": measured.doubts if measured else [],
+        },
     }

@@ -18,7 +18,7 @@ MIN_CLAUSE_WORDS = 4
 
 def pause_after(phrase: str) -> float:
     """Seconds of quiet that belong between `phrase` and the next one."""
-    return 0.12 if phrase.rstrip("\"')]").endswith((",", ":")) else 0.25
+    return 0.12 if phrase.rstrip("\"')]").endswith((",", ":")) else 0.2
 
 
 class Phrases:

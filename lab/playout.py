@@ -56,6 +56,17 @@ class Playout:
         """The newest phrase queued."""
         return self._phrases[-1].text
 
+    def asked_since(self, played: int) -> bool:
+        """Of the current line, nothing after what sounded at `played` asks a question, and something up to there did."""
+        position = played - self._base
+        asking = [phrase.begin <= position for phrase in self._phrases if "?" in phrase.text]
+        return bool(asking) and all(asking)
+
+    def unheard(self) -> str:
+        """The current line from the phrase on that was not played to its end."""
+        position = self.played - self._base
+        return " ".join(phrase.text for phrase in self._phrases if phrase.end > position)
+
     def heard(self) -> str:
         """The current line as far as it was played: whole words, by their share of the phrase's length."""
         position = self.played - self._base

@@ -181,6 +181,20 @@ class Detector(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Has somebody who fell silent finished, by the sound of it?"""
+
+    facts: EngineFacts
+
+    def finished(self, pcm: bytes, rate: int, stop: Stop) -> Iterator[float]:
+        """Once: the probability, 0 to 1, that the turn whose sound is `pcm` is over.
+
+        pcm: 16-bit mono at `rate` Hz, from the turn's beginning to a little after its last voiced frame; only the newest
+        8 s count. Raises ModelError when the model fails.
+        """
+        ...
+
+
 SignalKind = Literal["calling", "ringing", "early_media", "answered", "ended", "lost", "message"]
 
 
@@ -241,6 +255,13 @@ class Line(Protocol):
 
     def hush(self) -> None:
         """Throw away what is queued and not yet played."""
+        ...
+
+    def duck(self, decibels: float) -> None:
+        """From the next frame on, what is said goes out softer by so much, 0 being full level. Nothing of it is lost.
+
+        The level changes within one frame and stays until it is set anew.
+        """
         ...
 
     def spoil(self, loss: float) -> None:

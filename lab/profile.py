@@ -15,7 +15,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from lab import numbers, strict, template
 from lab.flow import Flow, Name
@@ -87,12 +94,15 @@ LabNumber = Annotated[str, AfterValidator(strict.check(numbers.lab_number))]
 VariableName = Annotated[str, AfterValidator(strict.check(template.variable_name))]
 FieldName = Annotated[str, AfterValidator(_field_name)]
 Texts = Annotated[tuple[Text, ...], OneOrMore]
+Wait = Annotated[Duration, Field(gt=0, le=10)]
 
 
 class Stt(Strict):
     """Speech to text."""
 
     model: Text = "whisper-base"
+    hints: Texts = ()
+    """Words likely to be said: names, products, codes. Those in `variables` are known anyway."""
     options: Options = Field(default_factory=dict)
 
 
@@ -132,8 +142,36 @@ class BargeIn(Strict):
     """The customer speaking while the bot does."""
 
     enabled: bool = True
-    min_speech: Annotated[Duration, Field(ge=0, le=10)] = 0.4
-    """Seconds of voice that stop the bot."""
+    min_speech: Annotated[Duration, Field(ge=0, le=10)] = 0.3
+    """Seconds of voice after which the bot looks whether to stop."""
+    words: bool = True
+    """Words that ask for the floor stop the bot, `mm-hmm` and its like do not; without, any voice of that length stops it."""
+
+
+class Endpointing(Strict):
+    """Seconds of silence that end the customer's turn. One duration in its place is `always`."""
+
+    finished: Wait = 0.3
+    """After a whole sentence."""
+    unsure: Wait = 0.7
+    """Where words and sound leave it open."""
+    number: Wait = 1.0
+    """Inside a telephone number, a code, an address, or a word that is spelled."""
+    unfinished: Wait = 1.6
+    """After a sentence that breaks off."""
+    always: Wait | None = None
+    """The same, whatever is said."""
+    sound: bool = True
+    """A model judges by the sound, too, whether the customer has finished."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_all(cls, data: Any) -> Any:
+        return data if isinstance(data, dict | Endpointing) else {"always": data}
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> Any:
+        return dump(self) if self.always is None else strict.duration_text(self.always)
 
 
 class ReEngagement(Strict):
@@ -148,8 +186,7 @@ class ReEngagement(Strict):
 class TurnTaking(Strict):
     """When a turn ends and when it may be cut."""
 
-    endpointing: Annotated[Duration, Field(gt=0, le=10)] = 0.6
-    """Seconds of silence that end the customer's turn."""
+    endpointing: Endpointing = Endpointing()
     barge_in: BargeIn = BargeIn()
     re_engagement: ReEngagement = ReEngagement()
 

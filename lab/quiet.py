@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import psutil
 
@@ -14,6 +16,8 @@ OTHERS = 0.10
 """Share of the machine that other processes may use while we measure."""
 STEAL = 0.02
 """Share of the machine that its host may take from it."""
+WORST_TICK_MS, LATE_TICKS = 60.0, 0.02
+"""A frame that much too late moves what is heard; so do many that are a little late."""
 
 
 class Guard:
@@ -33,6 +37,18 @@ class Guard:
         if stolen > STEAL:
             found.append(f"the machine's host took {stolen:.0%} of the CPU")
         return found
+
+    def used(self) -> float:
+        """Seconds of CPU that this process and its children used."""
+        return _now()[3] - self._began[3]
+
+
+def late(clock: Mapping[str, Any]) -> list[str]:
+    """What a line's clock says against it. clock: of `lab.ports.Line.facts`."""
+    worst, share = clock.get("worst_tick_ms", 0.0), clock.get("late_ticks", 0) / max(1, clock.get("ticks", 1))
+    if worst > WORST_TICK_MS:
+        return [f"one tick of the line came {worst:.0f} ms late"]
+    return [f"{share:.0%} of the line's ticks came late"] if share > LATE_TICKS else []
 
 
 def _now() -> tuple[float, float, float, float]:

@@ -6,6 +6,7 @@ recordings/<session_id>/
     events.jsonl   one event a line, flushed as it happens; locked while the call runs
     call.wav       stereo 16-bit, left customer, right bot, from the answer on; the header is right after every flush
     early.wav      the same for early media, when there was any
+    ear.wav        the same as a customer of ours said and received it, from the answer on there (lab.ear)
     profile.yaml   the profile as it ran, without secrets
     result.json    written once, atomically
 """
@@ -31,6 +32,7 @@ from lab.errors import InfrastructureError
 from lab.ports import Tick
 
 EVENTS, CALL_WAV, EARLY_WAV, PROFILE, RESULT = "events.jsonl", "call.wav", "early.wav", "profile.yaml", "result.json"
+EAR_WAV = "ear.wav"
 FLUSH_FRAMES = 10
 """Frames between two writes of audio: at most 0.2 s are lost when the process is killed."""
 MIN_FREE_BYTES = 50_000_000
@@ -95,7 +97,7 @@ class Recorder:
         self._answered = False
 
     def __enter__(self) -> Recorder:
-        with _disk(self.folder):
+        with disk(self.folder):
             self.folder.mkdir(parents=True)
             stats = os.statvfs(self.folder)
             if stats.f_bavail * stats.f_frsize < MIN_FREE_BYTES:
@@ -106,7 +108,7 @@ class Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with _disk(self.folder), ExitStack() as closing:  # each is closed, whatever the others say
+        with disk(self.folder), ExitStack() as closing:  # each is closed, whatever the others say
             closing.callback(self._events.close)
             for wav in (self._call, self._early):
                 if wav is not None:
@@ -114,12 +116,12 @@ class Recorder:
 
     def event(self, event: events.Event) -> None:
         self.log.append(event)
-        with _disk(self.folder):
+        with disk(self.folder):
             _write(self._events, (events.to_line(event) + "\n").encode())
 
     def tick(self, tick: Tick) -> None:
         """The bot's side of one frame: what it heard is the customer."""
-        with _disk(self.folder):
+        with disk(self.folder):
             if self._answered or any(s.kind == "answered" for s in tick.signals):
                 self._answered = True
                 self._call = self._call or StereoWav(self.folder / CALL_WAV, self.rate)
@@ -135,7 +137,7 @@ class Recorder:
 
 def write_text(path: Path, content: str) -> Path:
     """Atomically: the file is either the old one or the whole new one."""
-    with _disk(path.parent):
+    with disk(path.parent):
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_text(content, encoding="utf-8")
         draft.replace(path)
@@ -153,7 +155,7 @@ def _write(file: io.FileIO, data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-class _disk:  # noqa: N801 - reads as a block: with _disk(folder)
+class disk:  # noqa: N801 - reads as a block: with disk(folder)
     """Turns what the disk refuses into one clear error."""
 
     def __init__(self, folder: Path) -> None:

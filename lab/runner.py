@@ -18,29 +18,35 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from lab import analysis, events, offload, record, store, template, values
+from lab import ear as ears
+from lab import profile as profiles
 from lab.call import Call, Engines, Part
-from lab.caller import Caller
+from lab.caller import Caller, Ways
 from lab.carrier import NOT_FOUND, Carrier
 from lab.customers import Customer
 from lab.dialogue import Brief, Dialogue
+from lab.ear import Ear
 from lab.errors import ConfigError, InfrastructureError, LabError
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.lines import loop as loop_line
 from lab.lines.sip import IncomingCall, Lockstep, Softphone
 from lab.pace import Pace
 from lab.persona import Persona, PersonaVoice
 from lab.ports import LINE_RATES, Line, Responder, ToolCall
 from lab.profile import Profile, Resolved, without_secrets
-from lab.quiet import Guard
+from lab.quiet import Guard, late
 from lab.result import CallResult
 from lab.scenario import Step
 from lab.shelf import SCRIPTED, Shelf
+from lab.voiced import End
 
 Sink = Callable[[events.Event], None]
 Carried = Literal["sip", "loop"]
 
 SESSION_HEADER = "X-Callctl-Session"
 CUSTOMER_LOG = "customer.jsonl"
+MOST_HINT = 30
+"""Characters of a variable's value that is still a name rather than a text."""
 CUSTOMER_PATIENCE = 2.0
 """Seconds the customer's side gets to finish after the bot's has ended."""
 
@@ -58,8 +64,21 @@ class Order:
     """What the customer does, step by step; without them the number plan's persona answers."""
     voice: PersonaVoice = field(default_factory=PersonaVoice)
     """Of a customer who goes by steps."""
+    ways: Ways = field(default_factory=Ways)
+    """The same customer's."""
     doing: Mapping[str, tuple[ToolCall, ...]] = field(default_factory=dict)
     """What a persona does after the words of a reaction, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A call that is over."""
+
+    result: CallResult
+    folder: Path
+    log: list[events.Event]
+    ear: End | None
+    """What a customer of ours said and received."""
 
 
 @dataclass(slots=True)
@@ -72,6 +91,8 @@ class _Talk:
     """None for a call of somebody else, which leaves no record."""
     call: Call | None = None
     customer: Customer | None = None
+    ear: Ear | None = None
+    """What a customer of ours hears."""
     task: asyncio.Task[None] | None = None
 
 
@@ -124,6 +145,10 @@ class Lab:
         sinks get each event as it happens. Raises LabError when the call could not be carried or kept; a call that was carried and
         went wrong is a result.
         """
+        return (await self.hold(order, *sinks)).result
+
+    async def hold(self, order: Order, *sinks: Sink) -> Finished:
+        """`dial`, with all that is known of the call."""
         profile = order.profile.profile
         session = record.session_id(self._now(), self._token)
         rate = LINE_RATES[profile.line.codec]
@@ -142,21 +167,28 @@ class Lab:
             try:
                 guard = Guard()
                 await self._hold(session, order, talk, recorder, emit)
-                emit(events.Measured(at=recorder.log[-1].at, doubts=self._doubts(guard)))
+                cpu = None if self.pace.inline else round(guard.used(), 2)
+                emit(events.Measured(at=recorder.log[-1].at, doubts=self._doubts(guard, recorder.log), cpu=cpu))
                 await self._analyse(profile, recorder.log, emit)
             except Exception as error:
                 self._give_up(error, recorder)
                 raise
             finally:
                 del self._talks[session]
-            return store.write_result(recorder.folder, recorder.log)
+            result = store.write_result(recorder.folder, recorder.log)
+            return Finished(result, recorder.folder, list(recorder.log), talk.ear.end if talk.ear else None)
 
-    def _doubts(self, guard: Guard) -> list[str]:
+    def network_pids(self) -> list[int]:
+        """Of the processes that carry the customers' side."""
+        return [network.pid for _, network in self._phones.values()]
+
+    def _doubts(self, guard: Guard, log: Sequence[events.Event]) -> list[str]:
         """Why the call's latencies should not be believed."""
         if self.pace.inline:
             return ["thinking was charged by a table or a recording"]
         alone = len(self._calls) <= 1
-        return guard.doubts() + ([] if alone else ["other calls ran in this process"])
+        facts = next((e.facts for e in reversed(log) if isinstance(e, events.LineFacts)), {})
+        return guard.doubts() + late(facts.get("clock", {})) + ([] if alone else ["other calls ran in this process"])
 
     def _give_up(self, error: Exception, recorder: record.Recorder) -> None:
         """What could not be carried or kept has a result too, as far as the disk lets us."""
@@ -185,6 +217,9 @@ class Lab:
                 await self._let_customer_finish(talk)
         if talk.customer is not None:
             emit(events.Told(at=recorder.log[-1].at, told=talk.customer.told))
+        if talk.ear is not None:
+            for heard in list(ears.facts(recorder.log, call.end, talk.ear.end)):
+                emit(heard)
 
     @asynccontextmanager
     async def _line(self, session: str, order: Order, talk: _Talk) -> AsyncIterator[Line]:
@@ -243,15 +278,19 @@ class Lab:
             profile = order.profile.profile
             tones = profile.stt.model == SCRIPTED
             voice = order.voice.model_copy(update={"voice": SCRIPTED}) if tones else order.voice
-            return Caller(
+            ear = talk.ear = Ear(talk.folder, line.rate)
+            caller = Caller(
                 order.steps,
                 line,
                 self.shelf.voice(voice),
-                self.shelf.detector("customer", tones=profile.tts.voice == SCRIPTED),
+                self.shelf.detector("customer", tones=order.ways.by_energy or profile.tts.voice == SCRIPTED),
                 self.pace,
                 emit=talk.emit,
+                tap=ear.tick,
                 seed=order.seed,
-            ).run()
+                ways=order.ways,
+            )
+            return _with(ear, caller.run())
         persona = self.carrier.who(order.to_number)
         return self._answer(talk, persona, line) if persona else None
 
@@ -268,8 +307,10 @@ class Lab:
                     talk.call.fail(InfrastructureError(f"the customer's side failed: {what}"))
 
         engines = self._customer_engines(customer, talk.order.profile.profile)
+        talk.ear = Ear(talk.folder, line.rate)
         try:
-            await Call(customer.part(), line, engines, self.pace, emit=emit).run()
+            with talk.ear as ear:
+                await Call(customer.part(), line, engines, self.pace, emit=emit, tap=ear.tick).run()
         finally:
             line.hang_up()
             if log is not None:
@@ -451,16 +492,33 @@ def bot_part(profile: Profile) -> Part:
         opening=profile.opening_message,
         ask_again=taking.re_engagement.lines,
         closure_phrases=profile.closure_phrases,
+        hints=hints(profile),
         max_duration=limits.max_duration,
         ring_timeout=limits.ring_timeout,
         manners=Manners(
-            endpointing=taking.endpointing,
+            endpointing=_endpointing(taking.endpointing, english=profile.language.startswith("en")),
             barge_in=taking.barge_in.min_speech if taking.barge_in.enabled else None,
+            words=taking.barge_in.words and profile.language.startswith("en"),
             ask_again_after=taking.re_engagement.after,
             ask_again_times=len(taking.re_engagement.lines),
             dead_air=limits.dead_air,
         ),
     )
+
+
+def hints(profile: Profile) -> tuple[str, ...]:
+    """Words the customer is likely to say: what the profile names, and the short ones of its variables' values."""
+    values = (value for name, value in profile.variables.items() if value != "***")
+    short = (value for value in values if value and len(value) <= MOST_HINT and not value.replace(" ", "").isdigit())
+    return tuple(dict.fromkeys((*profile.stt.hints, *short)))
+
+
+def _endpointing(waits: profiles.Endpointing, *, english: bool) -> Endpointing:
+    if waits.always is not None:
+        return Endpointing.fixed(waits.always)
+    if not english:  # nobody knows where its sentences end
+        return Endpointing.fixed(waits.unsure)
+    return Endpointing(waits.finished, waits.unsure, waits.number, waits.unfinished)
 
 
 def _responder(customer: Customer) -> Responder:
@@ -470,6 +528,11 @@ def _responder(customer: Customer) -> Responder:
 
 
 _NOBODY = Resolved(Profile(name="nobody", prompt="-", opening_message="-"), ())
+
+
+async def _with(ear: Ear, taking: Coroutine[Any, Any, None]) -> None:
+    with ear:
+        await taking
 
 
 async def _until(task: asyncio.Future[None]) -> None:

@@ -48,15 +48,18 @@ class Figure:
 def _spread(name: str, key: str) -> dict[str, Figure]:
     path = f"callctl.metrics.{key}"
     return {
-        f"{name}.p50": Figure(f"{path}.median"),
+        f"{name}.p50": Figure(f"{path}.p50"),
         f"{name}.p95": Figure(f"{path}.p95"),
-        f"{name}.max": Figure(f"{path}.worst"),
+        f"{name}.max": Figure(f"{path}.max"),
         f"{name}.n": Figure(f"{path}.n", seconds=False),
     }
 
 
 METRICS: Mapping[str, Figure] = {
-    **_spread("v2v", "reply_gap"),  # as seen on the bot's side
+    **_spread("v2v", "v2v"),
+    **_spread("v2v_inside", "v2v_inside"),
+    **_spread("duck_latency", "duck_latency"),
+    **_spread("yield_latency", "yield_latency"),
     **_spread("endpointing_delay", "stages.endpointing"),
     **_spread("stt_delay", "stages.stt"),
     **_spread("llm_ttft", "stages.llm_first"),
@@ -67,6 +70,9 @@ METRICS: Mapping[str, Figure] = {
     "turns.customer": Figure("callctl.metrics.turns.customer", seconds=False),
     "interruptions": Figure("callctl.metrics.interruptions", seconds=False),
     "re_engagements": Figure("callctl.metrics.re_engagements", seconds=False),
+    "thrown_in": Figure("callctl.metrics.thrown_in", seconds=False),
+    "dead_air": Figure("callctl.metrics.dead_air"),
+    "overlap": Figure("callctl.metrics.overlap"),
 }
 """The names people use -> where the result document has the figure."""
 

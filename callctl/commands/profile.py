@@ -322,8 +322,13 @@ flow:
 
 # Durations have a unit: 500ms, 0.6s, 2m, 1m30s.
 # turn_taking:
-#   endpointing: 0.6s                # this much silence ends the customer's turn
-#   barge_in: {enabled: true, min_speech: 0.4s}
+#   endpointing:                     # this much silence ends the customer's turn; or one time for all: `endpointing: 0.6s`
+#     finished: 0.3s                 # after a whole sentence
+#     unsure: 0.7s
+#     number: 1s                     # inside a telephone number, a code, an address, a spelled word
+#     unfinished: 1.6s               # after a sentence that breaks off
+#     sound: true                    # a model judges by the sound, too
+#   barge_in: {enabled: true, min_speech: 0.3s, words: true}   # words stop the bot, `mm-hmm` does not
 #   re_engagement:
 #     after: 8s
 #     lines: ["Hello, are you still there?", "I cannot hear you. Are you there?"]

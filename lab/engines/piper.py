@@ -37,6 +37,7 @@ up, so the length does not follow the scale (measured on en_US-joe-medium, mean 
 
 _ALOUD = [
     (re.compile(r"\b(Dr|Mr|Mrs|Ms)\."), r"\1"),
+    (re.compile(r"\b[Mm]+[- ]?[Hh][Mm]+\b"), "um-hmm"),
     (re.compile(r"\$(\d[\d,]*)(?:\.00)?(?![.,]?\d)"), r"\1 dollars"),
     (re.compile(r"\$(\d[\d,]*)\.(?=\d\d(?!\d))0?([1-9]?\d)"), r"\1 dollars and \2 cents"),
     (re.compile(r"\b(1 dollar|1 cent)s\b"), r"\1"),

@@ -69,6 +69,8 @@ class LoopLine:
         self._fading = np.linspace(1.0, 0.0, FADE * self._size // audio.SAMPLE_BYTES).reshape(FADE, -1)
         self._peer: LoopLine
         self._queue = bytearray()
+        self._level = self._next_level = 1.0
+        """Of the frame that left last and of the next one, as factors."""
         self._ticks = self._played = self._dropped = 0
         self._speaks_from: int | None = None
         self._inbox: deque[tuple[float, bytes]] = deque()
@@ -107,6 +109,9 @@ class LoopLine:
     def hush(self) -> None:
         self._dropped += len(self._queue) // audio.SAMPLE_BYTES
         self._queue.clear()
+
+    def duck(self, decibels: float) -> None:
+        self._next_level = audio.factor(decibels)
 
     def spoil(self, loss: float) -> None:
         """From now on lose this share, 0 to 1, of the packets in both directions, whichever end says so.
@@ -155,12 +160,13 @@ class LoopLine:
 
     def _take(self, index: int) -> bytes:
         """The next frame to send."""
+        before, self._level = self._level, self._next_level
         if not self._queue or self._speaks_from is None or index < self._speaks_from:
             return self._silence
         frame = bytes(self._queue[: self._size])
         del self._queue[: self._size]
         self._played += len(frame) // audio.SAMPLE_BYTES
-        return frame.ljust(self._size, b"\0")
+        return audio.scaled(frame.ljust(self._size, b"\0"), before, self._level)
 
     def _send(self, frame: bytes, now: float) -> None:
         self._sent += 1

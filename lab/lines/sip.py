@@ -6,7 +6,7 @@ Refuses to know: PJSIP (lines/softphone.py does), what is said on a call.
 The socket is a SEQPACKET pair, so packets keep their order and borders, and either side sees the other one die as end of
 file. Packets that begin with `{` are JSON; the others open with a one-byte kind and the leg's number:
 
-    parent -> worker   {"do": "place", "leg": 1, …}   ring, answer, hang_up, spoil, quit   SAY + pcm   HUSH
+    parent -> worker   {"do": "place", "leg": 1, …}   ring, answer, hang_up, duck, spoil, quit   SAY + pcm   HUSH
     worker -> parent   {"leg": 1, "signal": {…}}      facts, incoming, ready, fault   TICK + frame heard + frame spoken
 
 The parent numbers the legs it places 1, 3, 5…; the worker numbers those that come in 2, 4, 6…
@@ -134,6 +134,10 @@ class SipLine:
     def hush(self) -> None:
         """Throw away what is queued and not yet played."""
         self._phone._send(LEG.pack(HUSH, self._leg))
+
+    def duck(self, decibels: float) -> None:
+        """From the next frame on, what is said goes out softer by so much, 0 being full level. Nothing of it is lost."""
+        self._phone._order("duck", self._leg, decibels=decibels)
 
     def spoil(self, loss: float) -> None:
         """From now on lose this share, 0 to 1, of the packets in both directions; the far end notices, too.

@@ -32,6 +32,7 @@ import signal
 import socket
 import sys
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import wraps
@@ -216,6 +217,8 @@ class _Leg(pj.Call):  # type: ignore[misc]
         self.facts: dict[str, Any] = {"sip_call_id": "", "codec": ""}
         self.worst_ms, self.late_ticks = 0.0, 0
         self.loss = 0.0
+        self.level = self.next_level = 1.0
+        """Of the frame that left last and of the next one, as factors."""
         self.transport: _Transport | None = None
         """Of RTP; there while there is a stream."""
         self._chance = random.Random(number)
@@ -239,11 +242,12 @@ class _Leg(pj.Call):  # type: ignore[misc]
     def take(self) -> bytes:
         """The next frame to send."""
         frame = self.worker.silence
+        before, self.level = self.level, self.next_level
         if self.queue and self.speaks_from is not None and self.ticks >= self.speaks_from:
             said = bytes(self.queue[: self.worker.frame_bytes])
             del self.queue[: len(said)]
             self.played += len(said) // 2
-            frame = said.ljust(self.worker.frame_bytes, b"\0")
+            frame = _scaled(said.ljust(self.worker.frame_bytes, b"\0"), before, self.level)
         self.spoken = frame
         return frame
 
@@ -501,7 +505,7 @@ class _Worker:
             with self._failing(leg):
                 leg.hang_up_when_due()
 
-    def _obey(self, do: str, leg: int, code: int = 0, loss: float = 0.0, **call: Any) -> None:
+    def _obey(self, do: str, leg: int, code: int = 0, loss: float = 0.0, decibels: float = 0.0, **call: Any) -> None:
         if do == "quit":
             self.leaving = True
         elif do == "place":
@@ -514,6 +518,8 @@ class _Worker:
                     self.legs[leg].ending = code
                 elif do == "spoil":
                     self.legs[leg].loss = loss
+                elif do == "duck":
+                    self.legs[leg].next_level = 10 ** (-decibels / 20)
                 else:
                     self.legs[leg].answer(_operation({"ring": 180, "answer": 200}[do]))
 
@@ -562,6 +568,15 @@ class _Worker:
             self.tell(leg=self._by_call_id[call_id].number, signal=fields)
         else:
             self._unclaimed.append((call_id, fields))
+
+
+def _scaled(frame: bytes, begin: float, end: float) -> bytes:
+    """`frame` times a factor that goes evenly from `begin` to `end`; without numpy, which this process does not load."""
+    if begin == end == 1.0:
+        return frame
+    wave = array("h", frame)
+    step = (end - begin) / len(wave)
+    return array("h", (int(sample * (begin + step * at)) for at, sample in enumerate(wave, 1))).tobytes()
 
 
 def _text(raw: str) -> str:

@@ -55,9 +55,9 @@ def goals_and_words() -> dict[str, Any]:
         reached += code == 0 and result["callctl"]["goal"] is True
         spoken.append(normalise(" ".join(lines_of(folder, "customer.jsonl"))))
         understood.append(normalise(" ".join(lines_of(folder, "events.jsonl"))))
-        gaps = result["callctl"]["metrics"]["reply_gap"]
+        gaps = result["callctl"]["metrics"]["v2v"]
         rows.append({"id": result["session_id"], "goal": result["callctl"]["goal"], "by": result["disconnected_by"],
-                     "seconds": result["call_duration_seconds"], "gap_median": gaps["median"], "gap_worst": gaps["worst"],
+                     "seconds": result["call_duration_seconds"], "gap_median": gaps["p50"], "gap_worst": gaps["max"],
                      "analysis": result["post_call_analysis"]})  # fmt: skip
     rate = jiwer.wer(spoken, understood)
     words = len(" ".join(spoken).split())

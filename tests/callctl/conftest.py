@@ -39,7 +39,7 @@ def log() -> list[events.Event]:
         events.SpeechBegan(at=6.14, who="bot", turn=3, began=6.14),
         events.ReplyGap(at=6.14, turn=3, answers=2, seconds=0.84),
         events.SpeechBegan(at=6.9, who="customer", turn=4, began=6.8),
-        events.Interrupted(at=7.2, turn=3, by=4),
+        events.Interrupted(at=7.2, turn=3, by=4, why="words"),
         events.Said(at=7.22, who="bot", turn=3, text="Your visit is on Tuesday.", heard="Your visit", began=6.14, ended=7.2, cut=True, answers=2),
         events.Said(at=8.5, who="customer", turn=4, text="Which day?", heard="Which day?", began=6.8, ended=7.9),
         events.SpeechBegan(at=8.9, who="bot", turn=5, began=8.9),
@@ -48,6 +48,7 @@ def log() -> list[events.Event]:
         events.Ignored(at=9.6, turn=6, text="", why="spoken over the other side"),
         events.Said(at=10.0, who="bot", turn=5, text="Tuesday.", heard="Tuesday.", began=8.9, ended=9.9, answers=4),
         events.Ended(at=11.0, cause="hung_up", by="there", code=200, reason="OK"),
+        events.Measured(at=11.0, doubts=[]),
         events.Analysed(at=11.0, data={"DISPOSITION": "Confirmed", "SURE": True}, error=None, took=2.0, attempts=1),
     ]  # fmt: skip
 

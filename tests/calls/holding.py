@@ -23,7 +23,7 @@ from lab.engines.scripted import (
     ScriptedVoice,
     read_tones,
 )
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.lines.loop import LoopLine, pair
 from lab.pace import Pace
 from lab.ports import Embedder, Past, Recognizer, Responder, Stop, ToolCall, Voice, Who
@@ -91,7 +91,8 @@ def bot(opening: str | None = "Hello.", answer: Answer = lambda heard: "I see.",
 
 
 def customer(answer: Answer, opening: str | None = None, **more: Any) -> Side:
-    return _side("customer", opening, answer, {"answers_after": 0.5, **more})
+    patient = Manners(endpointing=Endpointing.fixed(0.6), barge_in=0.4, words=False)
+    return _side("customer", opening, answer, {"answers_after": 0.5, "manners": patient, **more})
 
 
 def _side(me: Who, opening: str | None, answer: Answer, more: dict[str, Any]) -> Side:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lab import events
 from lab.call import LAST_WORD_WORDS
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.pace import Pace
 
 from .holding import END, Answer, Script, Side, Talk, bot, hold
@@ -42,7 +42,7 @@ bots = st.builds(
     st.sampled_from([0.0, 1.0, 3.0]),
     st.builds(
         Manners,
-        endpointing=st.sampled_from([0.1, 0.4, 0.6]),
+        endpointing=st.sampled_from([0.1, 0.4, 0.6]).map(Endpointing.fixed),
         barge_in=st.sampled_from([None, 0.2, 0.4]),
         ask_again_after=st.sampled_from([None, 1.0, 3.0]),
         ask_again_times=st.just(2),

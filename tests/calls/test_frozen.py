@@ -25,7 +25,7 @@ from lab.dialogue import Brief, Dialogue
 from lab.engines.cassette import Playback, Recording, TapedRecognizer, TapedResponder, TapedVoice
 from lab.engines.scripted import ScriptedDetector
 from lab.errors import ConfigError
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.pace import Pace, PaceName
 from lab.persona import Persona
 from lab.ports import Responder
@@ -68,11 +68,11 @@ def sides(tape: Recording | Playback, prompt: str = "Be kind.") -> tuple[Side, S
     robin = bot(
         "Hello, this is Robin from the dental clinic. I am calling about your appointment.",
         lambda heard: ["Good", "bye.", END] if "Friday" in heard else SLOWLY,
-        manners=Manners(endpointing=0.5, ask_again_after=2.0, ask_again_times=2, dead_air=20.0),
+        manners=Manners(endpointing=Endpointing.fixed(0.5), ask_again_after=2.0, ask_again_times=2, dead_air=20.0),
         ask_again=("Are you there?", "Hello?"),
         max_duration=60.0,
     )
-    pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=0.2, barge_in=0.8))
+    pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=Endpointing.fixed(0.2), barge_in=0.8))
     robin.brief = Brief(system=prompt)
     return _on(tape, robin), _on(tape, pat)
 

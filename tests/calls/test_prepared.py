@@ -10,7 +10,7 @@ import pytest
 from lab import events, result
 from lab.dialogue import Brief
 from lab.engines.scripted import CHARACTER_SECONDS
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.flow import Flow
 from lab.pace import Pace
 from lab.tooling import Tool
@@ -188,7 +188,7 @@ def test_a_failed_tool_is_spoken_and_ends_nothing() -> None:
 
 def interrupted(says: str, after: float) -> Talk:
     """The customer asks for another day, and speaks again `after` that moment; then names a day."""
-    manners = Manners(endpointing=0.3, barge_in=0.3)
+    manners = Manners(endpointing=Endpointing.fixed(0.3), barge_in=0.3)
     script = Script(
         {5.0: "Could we move it to another day?", 5.0 + after: says, 20.0: "Thursday would suit me."}, hangs_up=30.0
     )
@@ -208,7 +208,7 @@ def test_a_line_that_was_cut_counts_as_said() -> None:
 def test_a_reply_that_nobody_heard_changes_nothing() -> None:
     """They go on speaking before the line begins: what was understood first is forgotten."""
     first, rest = "That works for me", "No. Could we move it to another day? Tomorrow is bad for me."
-    manners = Manners(endpointing=0.3, barge_in=0.3)
+    manners = Manners(endpointing=Endpointing.fixed(0.3), barge_in=0.3)
     pause = CHARACTER_SECONDS * len(first) + 1.0  # the turn is over, its words are known, the voice has not begun
     slow = Pace("fixed", {"stt": 0.2, "tts": 1.0})
     talk = hold(robin(manners=manners), Script({5.0: first, 5.0 + pause: rest}, hangs_up=20.0), pace=slow)

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.pace import Pace
 
 from .holding import END, Side, bot, customer, hold
@@ -18,11 +18,11 @@ def sides() -> tuple[Side, Side]:
     robin = bot(
         "Hello, this is Robin from the dental clinic. I am calling about your appointment.",
         lambda heard: ["Good", "bye.", END] if "Friday" in heard else "This is Robin, and I ask when you come.",
-        manners=Manners(endpointing=0.5, ask_again_after=2.0, ask_again_times=2, dead_air=20.0),
+        manners=Manners(endpointing=Endpointing.fixed(0.5), ask_again_after=2.0, ask_again_times=2, dead_air=20.0),
         ask_again=("Are you there?", "Hello?"),
         max_duration=60.0,
     )
-    pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=0.2, barge_in=0.8))
+    pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=Endpointing.fixed(0.2), barge_in=0.8))
     return robin, pat
 
 

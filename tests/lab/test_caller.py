@@ -14,7 +14,7 @@ from lab.call import Call
 from lab.caller import ANSWERS_AFTER, SETTLED, TURN_OVER, Caller
 from lab.engines.scripted import ScriptedDetector, ScriptedVoice
 from lab.errors import ModelError
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.lines.loop import pair
 from lab.pace import Pace
 from lab.ports import Stop, Tick, Voice
@@ -118,7 +118,7 @@ def test_an_interruption_at_the_chosen_moment(delay: float) -> None:
     assert spoke == near(onset + delay)
     assert talk.steps[0][0] == near(spoke, 1)
     (interrupted,) = talk.of(events.Interrupted)
-    assert interrupted.at == near(spoke + 0.4, 4), "the bot stops after 0.4 s of speech"
+    assert interrupted.at == near(spoke + 0.5, 5), "the bot stops after 0.3 s of speech, once its words are known"
 
 
 def test_bot_speaking_is_the_next_time_it_speaks() -> None:
@@ -301,7 +301,7 @@ def test_a_voice_that_fails_ends_the_call_before_the_answer() -> None:
 def test_an_interruption_that_is_answered_at_once_does_not_hang_the_script(barge_in: float | None) -> None:
     """The bot falls silent in the middle of our words, and answers before its turn could have been called over."""
     quick = Pace("fixed", {})
-    manners = Manners(barge_in=barge_in, endpointing=0.2)
+    manners = Manners(barge_in=barge_in, endpointing=Endpointing.fixed(0.2))
     talk = hold(
         bot(GREETING, lambda heard: "Yes.", manners=manners),
         {"user": "Wait, stop.", **after("bot_speaking", "1s")},

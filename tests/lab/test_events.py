@@ -31,6 +31,7 @@ VALUES: dict[Any, st.SearchStrategy[Any]] = {
     int | None: st.none() | st.integers(),
     float | None: st.none() | st.floats(allow_nan=False, allow_infinity=False),
     dict[str, str]: st.dictionaries(st.text(), st.text(), max_size=3),
+    dict[str, float]: st.dictionaries(st.text(), st.floats(allow_nan=False, allow_infinity=False), max_size=3),
     str | None: st.none() | st.text(),
     list[str]: st.lists(st.text(), max_size=3),
     Any: json_values,

@@ -242,6 +242,19 @@ def test_whichever_end_spoils_the_line_loses_both_ways(end: int) -> None:
     assert lost[0] != lost[1]
 
 
+def test_ducking_makes_softer_within_a_frame_and_loses_nothing() -> None:
+    caller, callee = pair()
+    deeds = {0: lambda: caller.say(tone(60)), 1: callee.answer, 20: lambda: caller.duck(18.0)}
+    ours, _ = talk(caller, callee, at({**deeds, 40: lambda: caller.duck(0.0), 80: caller.hang_up}))
+    levels = [audio.level_db(t.spoken) for t in ours if t.live]
+    full = levels[10]
+    assert levels[18] == pytest.approx(full, abs=0.2)
+    assert all(level == pytest.approx(full - 18, abs=0.3) for level in levels[22:38])
+    assert levels[42] == pytest.approx(full, abs=0.2)
+    assert ours[-1].played == len(tone(60)) // audio.SAMPLE_BYTES
+    assert ours[-1].dropped == 0
+
+
 def test_facts() -> None:
     caller, callee = pair("g722")
     ours, _ = talk(caller, callee, at({0: callee.answer, 20: caller.hang_up}))

@@ -36,7 +36,9 @@ def test_the_defaults_of_a_minimal_profile() -> None:
     assert (bot.version, bot.language, bot.timezone, bot.from_number, bot.lab_number) == ("1", "en", "UTC", None, None)
     assert (bot.stt.model, bot.llm.model, bot.tts.voice) == ("whisper-base", "qwen2.5-coder-1.5b", "en_US-joe-medium")
     assert (bot.llm.max_tokens, bot.llm.temperature, bot.llm.base_url, bot.llm.api_key_env) == (60, 0.0, None, None)
-    assert (bot.line.codec, bot.turn_taking.endpointing, bot.turn_taking.barge_in.min_speech) == ("pcmu", 0.6, 0.4)
+    assert (bot.line.codec, bot.turn_taking.barge_in.min_speech, bot.turn_taking.barge_in.words) == ("pcmu", 0.3, True)
+    waits = bot.turn_taking.endpointing
+    assert (waits.finished, waits.unsure, waits.number, waits.unfinished, waits.always) == (0.3, 0.7, 1.0, 1.6, None)
     assert (bot.limits.max_duration, bot.limits.dead_air, bot.limits.ring_timeout) == (180.0, 30.0, 30.0)
     assert bot.turn_taking.re_engagement.after == 8.0
     assert "goodbye" in bot.closure_phrases
@@ -75,8 +77,8 @@ def test_the_dental_prompt_stays_short_enough_for_a_small_model() -> None:
         ("llm: {base_url: 'http://[x'}", "this is no server's address"),
         ("llm: {base_url: 'http://me:pw@127.0.0.1/v1'}", "the address carries a password or a key"),
         ("llm: {api_key_env: SOME_KEY}", "`llm.api_key_env`: this is used with a server only"),
-        ("turn_taking: {endpointing: 600s}", "`turn_taking.endpointing` must be at most 10"),
-        ("turn_taking: {endpointing: 0s}", "`turn_taking.endpointing` must be more than 0"),
+        ("turn_taking: {endpointing: 600s}", "`turn_taking.endpointing.always` must be at most 10"),
+        ("turn_taking: {endpointing: 0s}", "`turn_taking.endpointing.always` must be more than 0"),
         ("limits: {max_duration: 180}", "`limits.max_duration`: `180` has no unit"),
         ("limits: {dead_air: 16s}", "`limits.dead_air`: 16s hangs up before the 2 re-engagement lines, one every 8s"),
         ("analysis: {instructions: x, schema: {}}", "`analysis.schema` needs at least 1"),

@@ -144,8 +144,8 @@ def test_defaults() -> None:
 
 
 def test_every_metric_is_in_the_result() -> None:
-    figures = {"reply_gap": metrics.summary([1.0]), "stages": {}} | {
-        k: v for k, v in metrics.metrics(()).items() if k not in ("reply_gap", "stages")
+    figures = {"v2v": metrics.summary([1.0]), "stages": {}} | {
+        k: v for k, v in metrics.metrics(()).items() if k not in ("v2v", "stages")
     }
     for name, figure in METRICS.items():
         top, *rest = figure.path.split(".")
@@ -228,7 +228,7 @@ WRONG_SCRIPTED = [
     ("post_call_analysis.DISPOSITION, one_of: [Confirmed, Reschedule]", "transcript", 25, "nothing is asked"),
     ("result: disconnected_by", "result: disconnected_by.who", 26, "has no fields below it"),
     ("result: disconnected_by", "result: transcript.first.text", 26, "number its items from 0"),
-    ("result: disconnected_by", "result: callctl.metrics.reply_gpa.median", 26, "did you mean `reply_gap`?"),
+    ("result: disconnected_by", "result: callctl.metrics.v2w.p50", 26, "did you mean `v2v`?"),
     ("equals: customer", "equals: custmer", 26, "did you mean `customer`?"),
     ("result: disconnected_by", "reslt: disconnected_by", 26, "did you mean `result`?"),
     ("count: 1", "count: once", 27, "must be a whole number"),

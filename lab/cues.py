@@ -1,0 +1,321 @@
+"""What the words so far tell about the floor: is this the end of a sentence, the middle of a number, or a word thrown in?
+
+Decides: how a text ends, which answer a question asks for, and which words ask for nothing. English only. Refuses to know: time,
+sound, and what the words mean to the conversation.
+
+How an ending is read
+1.  Where a telephone number, a code, an address or a spelled name is asked for, or where the words end in one, the turn goes on
+    until it is whole: ten digits (eleven after a 1), an address with its last dot. Nobody can tell when a code is whole.
+2.  Words that need another word after them (`to`, `my`, `because`, `I'd like`) break off a sentence, whatever punctuation a
+    recogniser has put behind them; so do fillers. A few pairs that end alike are whole: `hold on`, `I think so`.
+3.  A text without a full stop, exclamation or question mark may be either.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Literal
+
+Expects = Literal["phone_number", "email", "number", "spelling"]
+"""What a question asks for, where the answer has pauses inside. `number`: digits and letters of any length."""
+
+
+class Ending(Enum):
+    NOTHING = "no words"
+    FINISHED = "a whole sentence"
+    UNSURE = "either"
+    OPEN = "broken off"
+    COUNTING = "inside a number or a spelled word"
+
+
+def expected(question: str) -> Expects | None:
+    """What the bot's line asks for."""
+    asked = question.casefold()
+    for kind, pattern in _ASKED:
+        if re.search(pattern, asked):
+            return kind
+    return None
+
+
+def ending(text: str, expects: Expects | None = None) -> Ending:
+    """How a recognised text ends."""
+    words = _words(text)
+    if not words:
+        return Ending.NOTHING
+    if _unfinished_value(text, words, expects):
+        return Ending.COUNTING
+    if _whole_value(text, words, expects):
+        return Ending.FINISHED
+    if _broken_off(text, words):
+        return Ending.OPEN
+    return Ending.FINISHED if text.rstrip("\"')] ").endswith((".", "!", "?")) else Ending.UNSURE
+
+
+def thrown_in(text: str) -> bool:
+    """Nothing but words that say `I am listening`: no wish to speak."""
+    rest = " ".join(_words(text))
+    if not rest:
+        return False
+    rest = re.sub(rf"\b(?:{_LISTENING})\b", " ", rest)
+    return not rest.strip()
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9@]+(?:'[a-z]+)*", text.casefold().replace("\u2019", "'"))
+
+
+# -- numbers, addresses, spelling --------------------------------------------------------------------------------------
+
+_ASKED: tuple[tuple[Expects, str], ...] = (
+    ("email", r"\be-?mail\b|\bmail address\b"),
+    ("spelling", r"\bspell\b|\bletter by letter\b"),
+    (
+        "phone_number",
+        r"\b(?:phone|telephone|mobile|cell|contact|callback)\b.*\b(?:number|contact)\b|\bnumber\b.*\b(?:call|reach|text|contact|phone)\b"
+        r"|\bwhere can \w+(?: \w+)? (?:call|reach) you\b|\b(?:what|which) number\b(?!.*\b(?:order|account|policy|invoice)\b)",
+    ),
+    (
+        "number",
+        r"\b(?:order|account|policy|invoice|customer|reference|booking|tracking|card|serial|member|case|ticket)\b[\w ]*\bnumber\b"
+        r"|\b(?:zip|post|postal|access|booking|security|confirmation|reference) ?code\b|\bsocial security\b",
+    ),
+)
+_DIGIT = {
+    **{str(n): 1 for n in range(10)},
+    **dict.fromkeys(["zero", "oh", "o", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], 1),
+}
+_LETTERS = re.compile(r"(?:[a-z]-)+[a-z]")
+_ADDRESS_DONE = re.compile(r"(?:@|\bat\b).*(?:\.|\bdot\b) ?(?:com|org|net|edu|gov|info|biz|io|co|us|uk|de|ca)\W*$")
+_PHONE_DIGITS = 10
+
+
+def _tail_digits(words: list[str]) -> int:
+    """Digits at the text's end."""
+    count = 0
+    for word in reversed(words):
+        if word.isdigit():
+            count += len(word)
+        elif word in _DIGIT:
+            count += 1
+        elif word not in ("and", "double", "triple", "area", "code"):
+            break
+    return count
+
+
+def _all_digits(words: list[str]) -> int:
+    return sum(len(word) if word.isdigit() else _DIGIT.get(word, 0) for word in words if word not in ("o", "a"))
+
+
+def _letters(words: list[str]) -> int:
+    """Letters said one by one at the text's end."""
+    count = 0
+    for word in reversed(words):
+        if (len(word) == 1 and word.isalpha()) or word in ("dot", "at", "dash", "underscore", "hyphen", "double"):
+            count += 1
+        else:
+            break
+    return count
+
+
+def _spelled(text: str, words: list[str]) -> bool:
+    """Somewhere letters are said one by one."""
+    singles = sum(1 for word in words if len(word) == 1 and word.isalpha() and word not in ("i", "a"))
+    return singles >= 2 or bool(_LETTERS.search(text.casefold()))
+
+
+def _whole_value(text: str, words: list[str], expects: Expects | None) -> bool:
+    low = text.casefold().strip()
+    if _ADDRESS_DONE.search(low):
+        return True
+    digits = _all_digits(words)
+    return expects in (None, "phone_number") and digits >= _PHONE_DIGITS + (words[0] == "1")
+
+
+def _unfinished_value(text: str, words: list[str], expects: Expects | None) -> bool:
+    low = text.casefold().strip()
+    if _ADDRESS_DONE.search(low):
+        return False
+    tail, total = _tail_digits(words), _all_digits(words)
+    spelled = _spelled(low, words)
+    if expects == "phone_number" and 0 < total < _PHONE_DIGITS:
+        return True
+    if expects == "email" and (spelled or "@" in low or len(words) <= 3 or words[-1] in ("at", "dot")):
+        return True
+    if expects == "spelling" and (spelled or len(words[-1]) == 1 or len(words) <= 2):
+        return True
+    if expects == "number" and (tail or spelled or len(words[-1]) == 1):
+        return True
+    if spelled and (_letters(words) >= 1 or "@" in low or "at" in words):
+        return True
+    if _letters(words) >= 2 and words[-1] not in ("i", "a"):
+        return True
+    return 3 <= tail < _PHONE_DIGITS and not _is_quantity(low)
+
+
+def _is_quantity(low: str) -> bool:
+    """A time, an amount or a year rather than the beginning of a longer number."""
+    return bool(re.search(r"[$€£]\s?[\d,.]+\W*$|\b\d{1,2}[:.]\d\d\W*$|\b(?:19|20)\d\d\W*$", low))
+
+
+# -- sentences ---------------------------------------------------------------------------------------------------------
+
+_NEEDS_MORE = {
+    "a",
+    "an",
+    "the",
+    "my",
+    "your",
+    "his",
+    "her",
+    "its",
+    "our",
+    "their",
+    "this",
+    "these",
+    "those",
+    "and",
+    "or",
+    "but",
+    "because",
+    "if",
+    "unless",
+    "until",
+    "than",
+    "to",
+    "of",
+    "for",
+    "from",
+    "with",
+    "at",
+    "on",
+    "in",
+    "into",
+    "by",
+    "about",
+    "between",
+    "around",
+    "i'm",
+    "i'll",
+    "i've",
+    "i'd",
+    "we're",
+    "we'll",
+    "it's",
+    "that's",
+    "there's",
+    "is",
+    "are",
+    "was",
+    "were",
+    "be",
+    "am",
+    "as",
+    "so",
+    "um",
+    "uh",
+    "er",
+    "erm",
+    "hmm",
+    "well",
+    "like",
+    "maybe",
+    "probably",
+    "could",
+    "would",
+    "should",
+    "can",
+    "will",
+    "might",
+    "i",
+    "you",
+    "he",
+    "she",
+    "we",
+    "they",
+    "who",
+    "which",
+    "whose",
+    "every",
+    "some",
+    "any",
+    "no",
+    "not",
+    "very",
+    "really",
+    "just",
+    "also",
+    "then",
+    "doctor",
+    "mister",
+    "missus",
+    "miss",
+}
+"""After these a sentence goes on, unless it is a question or one of `_WHOLE`."""
+_NEEDS_MORE_EVEN_ASKED = {
+    "a",
+    "an",
+    "the",
+    "my",
+    "your",
+    "his",
+    "our",
+    "their",
+    "and",
+    "or",
+    "because",
+    "um",
+    "uh",
+    "er",
+    "erm",
+}
+_BREAKS = re.compile(
+    r"\b(?:my name is|i would|i want|i need|i think|i guess|i was thinking|i was going|i have|i was wondering|let me(?: see| think)?"
+    r"|can you|could you|would you|do you|is it|are you|what about|how about|the thing is|i don't|i can't|i'm not|we could|you could"
+    r"|i sent it|put it|the other|at least|kind of|sort of|i mean|you know)$"
+)
+_WHOLE = re.compile(
+    r"\b(?:(?:turn|switch|hold|hang|come|go|carry|log|get|move|drop|put|take|check|sign|pick) (?:on|in|off|by|over|up|out)|i think so|i hope so|i guess so|that's it|is it|like that|like this|as well"
+    r"|i do|i did|i am|i can|i will|i would|i could|i have|i was|it is|it was|he is|she is|they are|we are|you are|that is|yes it's|who is it"
+    r"|thank you|to you|for you|with you|about you|call you|hear you|reach you|see you|help you|tell you|know you|and you|how are you|who are you|are you|can you"
+    r"|not really|i guess|of course not|why not|maybe not|of course|for me|about it|no|maybe|probably|well|very well|as well|all of them"
+    r"|i don't|i can't|i'm not|i know|you know|me too|go to|want to|have to|like to|love to|need to|used to|told you to|next to"
+    r"|not sure|sure|right|i think|so|not|not yet|then|until then|by then|this|like these|these|those|any|some|you could|you can|you will|you are)$"
+)
+_ALONE_OPEN = {"well", "um", "uh", "so", "hmm", "maybe", "probably", "like", "and", "but", "or", "er", "erm", "i"}
+"""Alone they are no answer yet, but `maybe` and `no` may be; those wait a little all the same."""
+_TO_ENDS = re.compile(
+    r"\b(?:want|have|like|love|need|used|going|got|able|try|trying|supposed|ought|plan|planning|hoping) to$"
+)
+
+
+def _broken_off(text: str, words: list[str]) -> bool:
+    low = " ".join(words)
+    stripped = text.rstrip("\"')] ")
+    if stripped.endswith(("...", "…", ",", "-", "\u2013", ":")):
+        return True
+    asked = stripped.endswith("?")
+    last = words[-1]
+    if len(words) == 1:
+        return last in _ALONE_OPEN or (
+            last in _NEEDS_MORE and last not in ("no", "really", "well", "very", "then", "not")
+        )
+    if asked:
+        return last in _NEEDS_MORE_EVEN_ASKED
+    if _TO_ENDS.search(low) and not re.search(
+        r"\b(?:don't|do not|didn't|not|never|really) (?:want|have|need|like) to$", low
+    ):
+        return True
+    if _BREAKS.search(low) and len(words) <= 6:
+        return True
+    if _WHOLE.search(low):
+        return False
+    return last in _NEEDS_MORE
+
+
+_LISTENING = (
+    r"m+|mm+|hm+|h+m+|mhm|mm hmm|um hmm|um|uh|uh huh|huh|ah|aha|oh|ooh|yeah|yah|ya|yep|yup|yes|okay|ok|okey|kay|right|sure|alright"
+    r"|all right|i see|got it|gotcha|of course|great|good|fine|nice|cool|perfect|wonderful|excellent|exactly|absolutely|definitely"
+    r"|sounds good|that's right|that's good|that's fine|that's great|i know|i understand|understood|no problem|true|really|interesting"
+    r"|very good|makes sense|fair enough|thank you|thanks"
+)
