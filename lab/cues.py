@@ -52,13 +52,36 @@ def ending(text: str, expects: Expects | None = None) -> Ending:
     return Ending.FINISHED if text.rstrip("\"')] ").endswith((".", "!", "?")) else Ending.UNSURE
 
 
-def thrown_in(text: str) -> bool:
-    """Nothing but words that say `I am listening`: no wish to speak."""
-    rest = " ".join(_words(text))
+class Wish(Enum):
+    """What words spoken over the bot ask for."""
+
+    NONE = "they only listen"
+    PERHAPS = "not enough words to tell"
+    GOES_ON = "they only listen, unless more follows"
+    LIKELY = "several words, none of which asks for the floor by itself"
+    FLOOR = "they want to speak"
+
+
+def wish(text: str) -> Wish:
+    """Of the words so far of somebody who speaks over the bot; they may break off in the middle of one."""
+    words = _words(text)
+    rest = _words(re.sub(rf"\b(?:{_LISTENING})\b", " ", " ".join(words)))
+    if rest and len(rest) < len(words) and set(rest) & _GO_ON:
+        return Wish.FLOOR if set(rest) & _STOPS else Wish.GOES_ON
+    if not words or (rest and set(rest) <= _MUMBLED):
+        return Wish.PERHAPS
     if not rest:
-        return False
-    rest = re.sub(rf"\b(?:{_LISTENING})\b", " ", rest)
-    return not rest.strip()
+        return Wish.NONE
+    opening = set(rest) - _MUMBLED
+    if opening & _STOPS:
+        return Wish.FLOOR
+    return Wish.LIKELY if len(opening) >= 2 else Wish.PERHAPS
+
+
+def mumbled(text: str) -> bool:
+    """Nothing in it that a recogniser has not also made of an `um-hmm`."""
+    rest = _words(re.sub(rf"\b(?:{_LISTENING})\b", " ", " ".join(_words(text))))
+    return set(rest) <= _MUMBLED
 
 
 def _words(text: str) -> list[str]:
@@ -314,8 +337,22 @@ def _broken_off(text: str, words: list[str]) -> bool:
 
 
 _LISTENING = (
-    r"m+|mm+|hm+|h+m+|mhm|mm hmm|um hmm|um|uh|uh huh|huh|ah|aha|oh|ooh|yeah|yah|ya|yep|yup|yes|okay|ok|okey|kay|right|sure|alright"
+    r"m+|mm+|hm+|h+m+|mhm|mm hmm|um hmm|um|uh|uh huh|huh|ah|aha|oh|ooh|yeah|yah|ya|yea|yep|yup|yes|okay|ok|okey|kay|right|sure|alright"
     r"|all right|i see|got it|gotcha|of course|great|good|fine|nice|cool|perfect|wonderful|excellent|exactly|absolutely|definitely"
     r"|sounds good|that's right|that's good|that's fine|that's great|i know|i understand|understood|no problem|true|really|interesting"
-    r"|very good|makes sense|fair enough|thank you|thanks"
+    r"|very good|makes? sense|fair enough|thank you|thanks"
 )
+_MUMBLED = set(
+    "a i i'm im m o amen amin amim ama amam amma am hum home mom mum umm chair here cure share go coo catcha thatcher attcha catcher "
+    "that's it its now know up make but and so the".split()
+)
+"""What recognisers make of `um-hmm`, `sure`, `gotcha`, `cool` and their like, and of the silence after a word; never enough alone."""
+_GO_ON = {"but", "so", "and", "i", "for"}
+"""After a word that only says `I am listening` these lead on to more, if there is time for more."""
+_STOPS = set(
+    "no nope wait stop start hold hang sorry excuse pardon hello hey hi listen look actually what what's who who's why when where how which "
+    "can can't could couldn't do don't does did didn't is isn't are aren't was will would should let please question before one "
+    "you you've you're i've i'd i'll my we he she they not never need want wrong already just because if hear repeat again slow "
+    "quick speak talk talking enough shut goodbye bye".split()
+)
+"""Words with which people take the floor: one of them is enough."""

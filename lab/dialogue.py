@@ -205,7 +205,8 @@ class Dialogue:
             facts |= {"filled": {} if failure else filled, "by": by, "tool": tool}
         text = template.render(line.text, self._saved).text
         said = replace(line.state, said=text) if text else line.state
-        yield Plan(how, **facts, before=state, state=said)
+        done = facts.get("tool") is not None  # what a tool has done cannot be taken back
+        yield Plan(how, **facts, before=None if done else state, state=said)
         if text:
             yield text
         if line.end:
@@ -223,12 +224,17 @@ class Dialogue:
             return heard, state, await self.understand(heard, state)
         whole = f"{earlier} {heard}"
         together = await self.understand(whole, self._before)
-        if together.pick.kind == "picked":
+        if together.pick.kind == "picked" and not self._repeats(together.pick.key, self._before):
             return whole, self._before, together
         alone = await self.understand(heard, state)
         if alone.pick.kind == "picked":
             return heard, state, alone
         return earlier, self._before, await self.understand(earlier, self._before)
+
+    def _repeats(self, key: str, state: State) -> bool:
+        """The answer asks for our last line again: for the one that was cut, not for what came before it."""
+        flow = self.brief.flow
+        return flow is not None and course.candidates(flow, state)[key].repeats
 
     async def understand(self, heard: str, state: State) -> Understood:
         """What `heard` means where the conversation stands at `state`. Changes nothing."""

@@ -142,7 +142,7 @@ class BargeIn(Strict):
     """The customer speaking while the bot does."""
 
     enabled: bool = True
-    min_speech: Annotated[Duration, Field(ge=0, le=10)] = 0.3
+    min_speech: Annotated[Duration, Field(ge=0, le=10)] = 0.2
     """Seconds of voice after which the bot looks whether to stop."""
     words: bool = True
     """Words that ask for the floor stop the bot, `mm-hmm` and its like do not; without, any voice of that length stops it."""

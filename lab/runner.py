@@ -342,6 +342,7 @@ class Lab:
             dialogue=self._bot_dialogue(order),
             voice=voice,
             detector=shelf.detector("bot", tones=profile.stt.model == SCRIPTED),
+            judge=shelf.judge() if shelf.judges(profile) else None,
         )
 
     def _customer_engines(self, customer: Customer, profile: Profile) -> Engines:

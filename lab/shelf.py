@@ -12,19 +12,29 @@ import asyncio
 import inspect
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_type_hints
 
 import yaml
 
-from lab import catalogue, models, offload, strict
+from lab import audio, catalogue, models, offload, strict
 from lab.engines import scripted
-from lab.engines.cassette import Playback, Recording, Tape, TapedEmbedder, TapedRecognizer, TapedResponder, TapedVoice
+from lab.engines.cassette import (
+    Playback,
+    Recording,
+    Tape,
+    TapedEmbedder,
+    TapedJudge,
+    TapedRecognizer,
+    TapedResponder,
+    TapedVoice,
+)
 from lab.errors import ConfigError, ConfigErrors
 from lab.pace import Pace
 from lab.persona import Mind, PersonaVoice, Script
-from lab.ports import Detector, Embedder, EngineFacts, Recognizer, Responder, Voice
+from lab.ports import Detector, Embedder, EngineFacts, Judge, Recognizer, Responder, Voice
 from lab.profile import Llm, Profile
 
 if TYPE_CHECKING:
@@ -32,12 +42,15 @@ if TYPE_CHECKING:
     from lab.engines.minilm import MiniLM
     from lab.engines.openai import OpenAIChat
     from lab.engines.piper import Piper
+    from lab.engines.smartturn import SmartTurn
     from lab.engines.whisper import Whisper
 
 T = TypeVar("T")
-E = TypeVar("E", Recognizer, Responder, Voice, Embedder)
+E = TypeVar("E", Recognizer, Responder, Voice, Embedder, Judge)
 SCRIPTED = "scripted"
 EMBEDDING = "all-minilm-l6-v2"
+JUDGE = "smart-turn-v3.2"
+_WARMING = audio.noise(0.5, 8000, -40.0, 0)
 AT_ONCE = 2
 """Engines that load at the same time: more only make the first one late, and it is the voice that has to speak first."""
 
@@ -66,7 +79,9 @@ class Shelf:
 
         def make() -> Recognizer:
             found = models.locate(model, "stt")
-            return _whisper()(found.path, name=model, sha256=found.sha256, language=language, **options)
+            engine = _whisper()(found.path, name=model, sha256=found.sha256, language=language, **options)
+            list(engine.hear(_WARMING, 8000, stop=threading.Event()))  # the first time takes three times as long
+            return engine
 
         return self._taped(_stt(model, language, options), make, TapedRecognizer, model)
 
@@ -113,6 +128,21 @@ class Shelf:
 
         return self._taped(_asked("embedding", model), make, TapedEmbedder, model)
 
+    def judges(self, profile: Profile) -> bool:
+        """Whether the bot of `profile` judges ends of turns by their sound: not where it waits the same time for everything, and
+        not where customers speak in tones."""
+        waits = profile.turn_taking.endpointing
+        return waits.sound and waits.always is None and profile.stt.model != SCRIPTED
+
+    def judge(self) -> asyncio.Future[Judge]:
+        """Ends of turns by their sound."""
+
+        def make() -> Judge:
+            found = models.locate(JUDGE, "turn")
+            return _smartturn()(found.path, name=JUDGE, sha256=found.sha256)
+
+        return self._taped(_asked("turn", JUDGE), make, TapedJudge, JUDGE)
+
     def detector(self, side: str, *, tones: bool) -> Detector:
         """Voice activity, new for each call. side: who hears with it. tones: the other side speaks in tones."""
         if tones:
@@ -147,6 +177,7 @@ class Shelf:
             "llm": server if llm.base_url else of(llm.model, "llm", _llm(llm)),
             "tts": of(tts.voice, "voice", _tts(PersonaVoice(voice=tts.voice), tts.options)),
             **embedding,
+            **({"turn": of(JUDGE, "turn", _asked("turn", JUDGE))} if self.judges(profile) else {}),
         }
 
     def check(self, profile: Profile) -> None:
@@ -297,6 +328,7 @@ def _whisper() -> type[Whisper]:
 
 def _piper() -> type[Piper]:
     from lab.engines.piper import Piper
+    from lab.engines.smartturn import SmartTurn
 
     return Piper
 
@@ -311,6 +343,12 @@ def _minilm() -> type[MiniLM]:
     from lab.engines.minilm import MiniLM
 
     return MiniLM
+
+
+def _smartturn() -> type[SmartTurn]:
+    from lab.engines.smartturn import SmartTurn
+
+    return SmartTurn
 
 
 def _openai() -> type[OpenAIChat]:

@@ -1034,6 +1034,8 @@ _PAUSES = {"and", "then", "dash", "hyphen", "dot", "space", ",", "."}
 _AFTER_AREA_CODE = {"the", "number", "is", "area", "code", "that", "'s", "it", "my", "phone"}
 _AGAIN_DIGITS = {"no", "nope", "sorry", "actually", "wait", "mean", "correction", "rather", "scratch"}
 _SHORTEST_PHONE = 7
+_ONE_MISSING = (8, 9)
+"""Digits, without a plus, of a number that most likely lost one or two of ten on the way."""
 
 
 def _phone(heard: str) -> str | None:
@@ -1052,7 +1054,8 @@ def _phone(heard: str) -> str | None:
     if not whole or len(set(whole[0])) != 1:
         return None
     digits = whole[0][0]
-    return _e164(digits[: len(digits) - len(tail)] + tail)
+    number = digits[: len(digits) - len(tail)] + tail
+    return None if len(number) in _ONE_MISSING else _e164(number)
 
 
 def _said_digits(heard: str) -> list[list[str]]:

@@ -328,7 +328,7 @@ flow:
 #     number: 1s                     # inside a telephone number, a code, an address, a spelled word
 #     unfinished: 1.6s               # after a sentence that breaks off
 #     sound: true                    # a model judges by the sound, too
-#   barge_in: {enabled: true, min_speech: 0.3s, words: true}   # words stop the bot, `mm-hmm` does not
+#   barge_in: {enabled: true, min_speech: 0.2s, words: true}   # words stop the bot, `mm-hmm` does not
 #   re_engagement:
 #     after: 8s
 #     lines: ["Hello, are you still there?", "I cannot hear you. Are you there?"]

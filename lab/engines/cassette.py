@@ -33,7 +33,7 @@ from lab import audio
 from lab.cassette import Answer, Item, Question, Rows, Take, Track
 from lab.errors import ConfigError
 from lab.g711 import PCMU
-from lab.ports import Detector, Embedder, EngineFacts, Past, Recognizer, Responder, Stop, ToolCall, Turn, Use, Voice
+from lab.ports import Detector, Embedder, EngineFacts, Judge, Past, Recognizer, Responder, Stop, ToolCall, Turn, Use, Voice
 
 GIST = 60
 """Characters shown of what was asked."""
@@ -213,6 +213,25 @@ class TapedEmbedder:
         asked = _gist(texts[0]) if len(texts) == 1 else f"{len(texts)} texts"
         question = Question.to(self.facts, "embed", asked, texts=list(texts))
         return self._tape.ask(question, lambda: _real(self._embedder).embed(texts, stop), stop)
+
+
+class TapedJudge:
+    """A Judge on tape."""
+
+    def __init__(self, tape: Tape, facts: EngineFacts, judge: Judge | None) -> None:
+        self.facts, self._tape, self._judge = facts, tape, judge
+
+    def finished(self, pcm: bytes, rate: int, stop: Stop) -> Iterator[float]:
+        asked = f"{audio.seconds(pcm, rate):.2f} s of audio"
+        question = Question.to(self.facts, "turn", asked, pcm=pcm, rate=rate)
+        for scores in self._tape.ask(question, lambda: _as_scores(_real(self._judge).finished(pcm, rate, stop)), stop):
+            yield scores[0]
+
+
+def _as_scores(judged: Iterator[float]) -> Iterator[tuple[float]]:
+    """A probability as the kind of item that a tape keeps."""
+    for finished in judged:
+        yield (finished,)
 
 
 class TapedVoice:

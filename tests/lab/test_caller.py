@@ -118,7 +118,7 @@ def test_an_interruption_at_the_chosen_moment(delay: float) -> None:
     assert spoke == near(onset + delay)
     assert talk.steps[0][0] == near(spoke, 1)
     (interrupted,) = talk.of(events.Interrupted)
-    assert interrupted.at == near(spoke + 0.5, 5), "the bot stops after 0.3 s of speech, once its words are known"
+    assert interrupted.at == near(spoke + 0.5, 8), "the bot stops once its words are known"
 
 
 def test_bot_speaking_is_the_next_time_it_speaks() -> None:

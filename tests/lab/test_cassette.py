@@ -25,7 +25,7 @@ from lab.pace import Pace
 from lab.persona import PersonaVoice
 from lab.ports import EngineFacts, Past, Priced, Stop, ToolCall, ToolResult, Turn
 from lab.profile import Profile
-from lab.shelf import Shelf
+from lab.shelf import JUDGE, Shelf
 
 NEVER = threading.Event()
 TURNS = [Turn("bot", "Hello."), Turn("customer", "Hi.")]
@@ -410,6 +410,7 @@ def full(sha256: str | None = None) -> Take:
                 (shelf._stt(bot.stt.model, bot.language, bot.stt.options), bot.stt.model),
                 (shelf._llm(bot.llm), bot.llm.model),
                 (shelf._tts(PersonaVoice(voice=bot.tts.voice), bot.tts.options), bot.tts.voice),
+                (shelf._asked("turn", shelf.JUDGE), shelf.JUDGE),
             ]
         }
     )
@@ -426,10 +427,11 @@ def test_a_frozen_shelf_needs_no_models(tmp_path: Path, monkeypatch: pytest.Monk
             shelf.recognizer(bot.stt.model, bot.language, bot.stt.options),
             shelf.voice(PersonaVoice(voice=bot.tts.voice), bot.tts.options),
             shelf.responder(bot.llm),
+            shelf.judge(),
         ]
         return [(await engine).facts.model for engine in engines]
 
-    assert Pace("fixed").run(main) == [bot.stt.model, bot.tts.voice, bot.llm.model]
+    assert Pace("fixed").run(main) == [bot.stt.model, bot.tts.voice, bot.llm.model, JUDGE]
 
 
 def test_another_model_or_option_in_the_profile_is_found_before_the_call() -> None:

@@ -169,7 +169,8 @@ def ends_after(text: str, finished: float | None = None, asked: str = "") -> flo
     [
         ("Yes, that works.", None, 0.3),
         ("Yes, that works.", 0.9, 0.3),
-        ("Yes, that works.", 0.02, 0.7),
+        ("Yes, that works.", 0.05, 0.7),
+        ("Yes, that works.", 0.02, 1.0),
         ("Yes that works", None, 0.7),
         ("Yes that works", 0.9, 0.3),
         ("I'd like.", 0.9, 1.6),
