@@ -60,6 +60,7 @@ NOISE, SILENCE = "noise", "silence"
 
 PRE_ROLL, POST_ROLL = 15, 10
 """Frames given to the recogniser before the first and after the last voiced one."""
+LONG_FRAMES = 50
 KEEP = 50
 """Frames of their audio kept while nobody speaks."""
 DUCK_DB = 18.0
@@ -111,6 +112,8 @@ class Engines:
     detector: Detector
     judge: asyncio.Future[Judge] | None = None
     """Of ends of turns by their sound; None to go by the words alone."""
+    echo: Echo | None = None
+    """Knows our own voice when it leaks back; None where that cannot be, or where everybody speaks in the same tones."""
 
     @property
     def loading(self) -> list[asyncio.Future[Any]]:
@@ -184,6 +187,8 @@ class _Theirs:
     ignoring: asyncio.Task[None] | None = field(default=None)
     """The same for a word thrown in."""
     judging: asyncio.Task[None] | None = field(default=None)
+    words: str = ""
+    """The newest of it that was recognised."""
     played: int = 0
     """Samples of ours that were played when it began."""
     over: float = 0.0
@@ -216,7 +221,6 @@ class Call:
         self._emit, self._tap = emit, tap
         self._floor = Floor(part.manners)
         self._playout = Playout()
-        self._echo = Echo(line.rate)
         self._sounded = -ECHO_FRAMES - 1
         """Our newest frame with sound."""
         self._tick = 0
@@ -319,9 +323,9 @@ class Call:
         self._follow_line()
         self._ear += tick.heard
         probability = self.engines.detector.probability(tick.heard, self.line.rate)
-        if self.part.me == "bot":
-            self._echo.step(tick.heard, tick.spoken)
-            if probability >= VOICE and self._frame - self._sounded <= ECHO_FRAMES and self._echo.ours():
+        if (echo := self.engines.echo) is not None:
+            echo.step(tick.heard, tick.spoken)
+            if probability >= VOICE and self._frame - self._sounded <= ECHO_FRAMES and echo.ours():
                 probability = 0.0
         for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
             if self._cause is None:
@@ -477,8 +481,13 @@ class Call:
             async for text in texts:
                 if text and not theirs.said:
                     self._emit(events.Partial(at=self.at, who=self.part.them, turn=theirs.turn, text=text))
+        text = text.strip()
+        if text:
+            theirs.words = text
+        elif theirs.words and ended - theirs.began > LONG_FRAMES:
+            text = theirs.words  # a recogniser that gives up on the whole of a long turn had understood its beginning
         if theirs is self._theirs:
-            self._floor.heard(text.strip(), ended)
+            self._floor.heard(text, ended)
         return text
 
     async def _note(self, theirs: _Theirs, ended: int) -> str:

@@ -8,7 +8,8 @@ How an ending is read
     until it is whole: ten digits (eleven after a 1), an address with its last dot. Nobody can tell when a code is whole.
 2.  Words that need another word after them (`to`, `my`, `because`, `I'd like`) break off a sentence, whatever punctuation a
     recogniser has put behind them; so do fillers. A few pairs that end alike are whole: `hold on`, `I think so`.
-3.  A text without a full stop, exclamation or question mark may be either.
+3.  Recognisers finish what people have not: `in the` becomes `in it`, `my` becomes `mine`. Sentences that end so are in doubt.
+4.  A text of some length without a full stop, exclamation or question mark may be either.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ class Ending(Enum):
     NOTHING = "no words"
     FINISHED = "a whole sentence"
     UNSURE = "either"
+    DOUBTFUL = "whole by its words, but recognisers make such words out of broken ones"
     OPEN = "broken off"
     COUNTING = "inside a number or a spelled word"
 
@@ -49,7 +51,10 @@ def ending(text: str, expects: Expects | None = None) -> Ending:
         return Ending.FINISHED
     if _broken_off(text, words):
         return Ending.OPEN
-    return Ending.FINISHED if text.rstrip("\"')] ").endswith((".", "!", "?")) else Ending.UNSURE
+    if _doubtful(text, words):
+        return Ending.DOUBTFUL
+    punctuated = text.rstrip("\"')] ").endswith((".", "!", "?"))
+    return Ending.FINISHED if punctuated or len(words) <= _FEW else Ending.UNSURE
 
 
 class Wish(Enum):
@@ -110,6 +115,7 @@ _DIGIT = {
 }
 _LETTERS = re.compile(r"(?:[a-z]-)+[a-z]")
 _ADDRESS_DONE = re.compile(r"(?:@|\bat\b).*(?:\.|\bdot\b) ?(?:com|org|net|edu|gov|info|biz|io|co|us|uk|de|ca)\W*$")
+_DOMAIN_DONE = re.compile(r"(?:\.|\bdot |-)(?:com|org|net|edu|gov|info)\W*$")
 _PHONE_DIGITS = 10
 
 
@@ -147,9 +153,14 @@ def _spelled(text: str, words: list[str]) -> bool:
     return singles >= 2 or bool(_LETTERS.search(text.casefold()))
 
 
+def _address_done(low: str, expects: Expects | None) -> bool:
+    """An address with its last dot; where one was asked for, whatever became of its `at`."""
+    return bool(_ADDRESS_DONE.search(low) or (expects == "email" and _DOMAIN_DONE.search(low)))
+
+
 def _whole_value(text: str, words: list[str], expects: Expects | None) -> bool:
     low = text.casefold().strip()
-    if _ADDRESS_DONE.search(low):
+    if _address_done(low, expects):
         return True
     digits = _all_digits(words)
     return expects in (None, "phone_number") and digits >= _PHONE_DIGITS + (words[0] == "1")
@@ -157,7 +168,7 @@ def _whole_value(text: str, words: list[str], expects: Expects | None) -> bool:
 
 def _unfinished_value(text: str, words: list[str], expects: Expects | None) -> bool:
     low = text.casefold().strip()
-    if _ADDRESS_DONE.search(low):
+    if _address_done(low, expects):
         return False
     tail, total = _tail_digits(words), _all_digits(words)
     spelled = _spelled(low, words)
@@ -319,6 +330,8 @@ def _broken_off(text: str, words: list[str]) -> bool:
         return True
     asked = stripped.endswith("?")
     last = words[-1]
+    if len(words) == 2 and words[0] in _BEGINS_ONLY and not _WHOLE.search(low):
+        return True
     if len(words) == 1:
         return last in _ALONE_OPEN or (
             last in _NEEDS_MORE and last not in ("no", "really", "well", "very", "then", "not")
@@ -336,6 +349,31 @@ def _broken_off(text: str, words: list[str]) -> bool:
     return last in _NEEDS_MORE
 
 
+_FEW = 3
+"""Words that are often an answer and seldom get a full stop from a recogniser."""
+_MADE_UP = re.compile(
+    r"\b(?:in|on|at|of|behind|to|for|with|by|near|be|is|it's|have|change|from) (?:this|that|it|mine|these|those)$|\b(?:some|any|before|after|also)$"
+    r"|\b(?:it's|it is) an? (?:\d+|\w+teen|\w+ty)(?: \w+ing)?$"
+)
+_SURELY = re.compile(
+    r"\b(?:that's it|is that|is it|is this|was it|was that|for it|for that|for this|do it|about it|about that|to that|to it"
+    r"|like that|like this|with that|with it|with this|have it|have that|not before|ever before|as before|the day before|the day after|me also)$"
+)
+_ASKED_FOR_MORE = re.compile(r"\b(?:also|in|with|it|to|on|at|for|from|have|get|make)$")
+_BEGINS_ONLY = {"i'd", "i'll", "i've", "could", "would", "can", "do", "did", "let's"}
+
+
+def _doubtful(text: str, words: list[str]) -> bool:
+    low = " ".join(words)
+    if text.rstrip("\"')] ").endswith("?"):
+        return (
+            words[0] in ("could", "can", "would", "do", "may") and bool(_ASKED_FOR_MORE.search(low)) and len(words) <= 8
+        )
+    if words[0] == "maybe" and 2 < len(words) <= _FEW:
+        return True
+    return bool(_MADE_UP.search(low)) and not _SURELY.search(low)
+
+
 _LISTENING = (
     r"m+|mm+|hm+|h+m+|mhm|mm hmm|um hmm|um|uh|uh huh|huh|ah|aha|oh|ooh|yeah|yah|ya|yea|yep|yup|yes|okay|ok|okey|kay|right|sure|alright"
     r"|all right|i see|got it|gotcha|of course|great|good|fine|nice|cool|perfect|wonderful|excellent|exactly|absolutely|definitely"
@@ -343,16 +381,132 @@ _LISTENING = (
     r"|very good|makes? sense|fair enough|thank you|thanks"
 )
 _MUMBLED = set(
-    "a i i'm im m o amen amin amim ama amam amma am hum home mom mum umm chair here cure share go coo catcha thatcher attcha catcher "
-    "that's it its now know up make but and so the".split()
+    [
+        "a",
+        "i",
+        "i'm",
+        "im",
+        "m",
+        "o",
+        "amen",
+        "amin",
+        "amim",
+        "ama",
+        "amam",
+        "amma",
+        "am",
+        "hum",
+        "home",
+        "mom",
+        "mum",
+        "umm",
+        "chair",
+        "here",
+        "cure",
+        "share",
+        "go",
+        "coo",
+        "catcha",
+        "thatcher",
+        "attcha",
+        "catcher",
+        "that's",
+        "it",
+        "its",
+        "now",
+        "know",
+        "up",
+        "make",
+        "but",
+        "and",
+        "so",
+        "the",
+    ]
 )
 """What recognisers make of `um-hmm`, `sure`, `gotcha`, `cool` and their like, and of the silence after a word; never enough alone."""
 _GO_ON = {"but", "so", "and", "i", "for"}
 """After a word that only says `I am listening` these lead on to more, if there is time for more."""
 _STOPS = set(
-    "no nope wait stop start hold hang sorry excuse pardon hello hey hi listen look actually what what's who who's why when where how which "
-    "can can't could couldn't do don't does did didn't is isn't are aren't was will would should let please question before one "
-    "you you've you're i've i'd i'll my we he she they not never need want wrong already just because if hear repeat again slow "
-    "quick speak talk talking enough shut goodbye bye".split()
+    [
+        "no",
+        "nope",
+        "wait",
+        "stop",
+        "start",
+        "hold",
+        "hang",
+        "sorry",
+        "excuse",
+        "pardon",
+        "hello",
+        "hey",
+        "hi",
+        "listen",
+        "look",
+        "actually",
+        "what",
+        "what's",
+        "who",
+        "who's",
+        "why",
+        "when",
+        "where",
+        "how",
+        "which",
+        "can",
+        "can't",
+        "could",
+        "couldn't",
+        "do",
+        "don't",
+        "does",
+        "did",
+        "didn't",
+        "is",
+        "isn't",
+        "are",
+        "aren't",
+        "was",
+        "will",
+        "would",
+        "should",
+        "let",
+        "please",
+        "question",
+        "before",
+        "one",
+        "you",
+        "you've",
+        "you're",
+        "i've",
+        "i'd",
+        "i'll",
+        "my",
+        "we",
+        "he",
+        "she",
+        "they",
+        "not",
+        "never",
+        "need",
+        "want",
+        "wrong",
+        "already",
+        "just",
+        "because",
+        "if",
+        "hear",
+        "repeat",
+        "again",
+        "slow",
+        "quick",
+        "speak",
+        "talk",
+        "talking",
+        "enough",
+        "shut",
+        "goodbye",
+        "bye",
+    ]
 )
 """Words with which people take the floor: one of them is enough."""

@@ -75,8 +75,8 @@ class Endpointing:
     """After a whole sentence."""
     unsure: float = 0.7
     """Where the text leaves it open, or the sound contradicts it."""
-    number: float = 1.0
-    """Inside a number or a spelled word."""
+    number: float = 1.08
+    """Inside a number or a spelled word, and where words are in doubt."""
     unfinished: float = 1.6
     """After a sentence that was broken off."""
     unheard: float = 3.0
@@ -94,7 +94,7 @@ class Endpointing:
                 return self.unheard
             case Ending.NOTHING:
                 return self.finished
-            case Ending.COUNTING:
+            case Ending.COUNTING | Ending.DOUBTFUL:
                 return self.number
             case Ending.OPEN:
                 return self.unfinished

@@ -155,7 +155,7 @@ class Endpointing(Strict):
     """After a whole sentence."""
     unsure: Wait = 0.7
     """Where words and sound leave it open."""
-    number: Wait = 1.0
+    number: Wait = 1.08
     """Inside a telephone number, a code, an address, or a word that is spelled."""
     unfinished: Wait = 1.6
     """After a sentence that breaks off."""

@@ -26,6 +26,7 @@ from lab.carrier import NOT_FOUND, Carrier
 from lab.customers import Customer
 from lab.dialogue import Brief, Dialogue
 from lab.ear import Ear
+from lab.echo import Echo
 from lab.errors import ConfigError, InfrastructureError, LabError
 from lab.floor import Endpointing, Manners
 from lab.lines import loop as loop_line
@@ -343,6 +344,7 @@ class Lab:
             voice=voice,
             detector=shelf.detector("bot", tones=profile.stt.model == SCRIPTED),
             judge=shelf.judge() if shelf.judges(profile) else None,
+            echo=None if SCRIPTED in (profile.stt.model, profile.tts.voice) else Echo(LINE_RATES[profile.line.codec]),
         )
 
     def _customer_engines(self, customer: Customer, profile: Profile) -> Engines:

@@ -328,7 +328,6 @@ def _whisper() -> type[Whisper]:
 
 def _piper() -> type[Piper]:
     from lab.engines.piper import Piper
-    from lab.engines.smartturn import SmartTurn
 
     return Piper
 

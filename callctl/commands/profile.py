@@ -325,7 +325,7 @@ flow:
 #   endpointing:                     # this much silence ends the customer's turn; or one time for all: `endpointing: 0.6s`
 #     finished: 0.3s                 # after a whole sentence
 #     unsure: 0.7s
-#     number: 1s                     # inside a telephone number, a code, an address, a spelled word
+#     number: 1080ms                 # inside a telephone number, a code, an address, a spelled word
 #     unfinished: 1.6s               # after a sentence that breaks off
 #     sound: true                    # a model judges by the sound, too
 #   barge_in: {enabled: true, min_speech: 0.2s, words: true}   # words stop the bot, `mm-hmm` does not

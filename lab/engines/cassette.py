@@ -33,7 +33,20 @@ from lab import audio
 from lab.cassette import Answer, Item, Question, Rows, Take, Track
 from lab.errors import ConfigError
 from lab.g711 import PCMU
-from lab.ports import Detector, Embedder, EngineFacts, Judge, Past, Recognizer, Responder, Stop, ToolCall, Turn, Use, Voice
+from lab.ports import (
+    Detector,
+    Embedder,
+    EngineFacts,
+    Judge,
+    Past,
+    Recognizer,
+    Responder,
+    Stop,
+    ToolCall,
+    Turn,
+    Use,
+    Voice,
+)
 
 GIST = 60
 """Characters shown of what was asked."""

@@ -72,7 +72,9 @@ def sides(tape: Recording | Playback, prompt: str = "Be kind.") -> tuple[Side, S
         ask_again=("Are you there?", "Hello?"),
         max_duration=60.0,
     )
-    pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=Endpointing.fixed(0.2), barge_in=0.8))
+    pat = customer(
+        lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=Endpointing.fixed(0.2), barge_in=0.8)
+    )
     robin.brief = Brief(system=prompt)
     return _on(tape, robin), _on(tape, pat)
 

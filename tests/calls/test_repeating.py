@@ -22,7 +22,9 @@ def sides() -> tuple[Side, Side]:
         ask_again=("Are you there?", "Hello?"),
         max_duration=60.0,
     )
-    pat = customer(lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=Endpointing.fixed(0.2), barge_in=0.8))
+    pat = customer(
+        lambda heard: next(remarks, "Yes."), manners=Manners(endpointing=Endpointing.fixed(0.2), barge_in=0.8)
+    )
     return robin, pat
 
 

@@ -402,5 +402,9 @@ COUNTED = "persona: dental-confirms\nexpect: {event: reply, contains: %s, count:
 
 def test_a_real_document_has_every_figure() -> None:
     text = "persona: dental-confirms\nexpect: [{v2v.p50: <= 1250ms}, {v2v.max: <= 1.5s}, {v2v.n: '>= 2'}, {turns.bot: <= 3}]\n"
-    heard = [events.ReplyHeard(at=e.at, turn=e.turn, answers=e.answers, seconds=e.seconds) for e in TALK if isinstance(e, events.ReplyGap)]
+    heard = [
+        events.ReplyHeard(at=e.at, turn=e.turn, answers=e.answers, seconds=e.seconds)
+        for e in TALK
+        if isinstance(e, events.ReplyGap)
+    ]
     assert met(text, [*TALK, *heard])

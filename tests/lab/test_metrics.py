@@ -74,7 +74,11 @@ def test_counts_gaps_stages_and_the_lines_own_figures() -> None:
         "stt": 0.1,
         "out": 0.3,
     }
-    assert (folded["yield_latency"]["p50"], folded["talk_over"]["p50"], folded["duck_latency"]["p50"]) == (0.55, 0.4, 0.15)
+    assert (folded["yield_latency"]["p50"], folded["talk_over"]["p50"], folded["duck_latency"]["p50"]) == (
+        0.55,
+        0.4,
+        0.15,
+    )
     assert (folded["ducks"], folded["thrown_in"]) == (1, 1)
     assert list(folded["stages"]) == ["llm_first", "stt"]
     assert folded["stages"]["stt"]["max"] == 0.4
