@@ -764,7 +764,7 @@ class Call:
             self._log_turn(self.part.me, line.turn, text, heard, began, last, cut=line.cut, answers=line.answers)
         if line.then and not line.cut:
             self._close(line.then)
-        elif self._cause is None:
+        elif self._cause is None and not self._busy:  # who is making a reply has read it all already
             self._cancel_warming()
             self._warming = self._keep(asyncio.ensure_future(self._warm()))
 

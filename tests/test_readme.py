@@ -16,7 +16,9 @@ from lab.profile import Profile
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-SLOW = ("callctl dial", "callctl doctor", "callctl models", "callctl test")
+SLOW = ("callctl bench", "callctl dial", "callctl doctor", "callctl models", "callctl test")
+NOT_RELIABLE = 4
+"""What a bench ends with on a machine that was busy."""
 
 
 def commands() -> list[str]:
@@ -45,7 +47,8 @@ def run(command: str, folder: Path) -> None:
         timeout=300,
         stdin=subprocess.DEVNULL,
     )
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    expected = (0, NOT_RELIABLE) if command.startswith("callctl bench") else (0,)
+    assert done.returncode in expected, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def test_the_readme_names_commands() -> None:
@@ -55,7 +58,7 @@ def test_the_readme_names_commands() -> None:
 
 def blocks() -> tuple[str, str, str]:
     """What the README shows in YAML: a scenario, a profile, and tools to add to it."""
-    one, two, three = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    one, _, two, three = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     return one, two, three
 
 
@@ -92,7 +95,7 @@ def test_quick_commands(tmp_path: Path) -> None:
 @pytest.mark.models
 @pytest.mark.prove
 def test_every_command_in_order(tmp_path: Path) -> None:
-    """Three real calls over SIP and five in memory among them: about seven minutes."""
+    """Three real calls over SIP and five in memory among them: and the benches: about twelve minutes."""
     save_profile(tmp_path)
     for command in ALL:
         run(command, tmp_path)

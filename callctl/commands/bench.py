@@ -75,6 +75,7 @@ def barge_in(
         Path | None,
         typer.Option("--items", metavar="FILE", help="What is said into which line; default: the shipped set."),
     ] = None,
+    first: Annotated[int, typer.Option(min=1, help="Only the first so many interruptions and words thrown in.")] = 1000,
     compare: Compare = None,
 ) -> None:
     """How fast the bot falls softer and silent for interruptions, and that it does neither lose a word nor stop for a `mm-hmm`."""
@@ -86,7 +87,7 @@ def barge_in(
     from lab.store import recordings_root
 
     console = Console(stderr=True, highlight=False)
-    wanted = bench.load(items or bench.SHIPPED)
+    wanted = bench.load(items or bench.SHIPPED).first(first)
 
     async def measure() -> dict[str, Any]:
         async with Lab(Carrier([]), recordings_root()) as lab:

@@ -62,6 +62,12 @@ class Items(Strict):
     interruptions: tuple[Item, ...] = ()
     backchannels: tuple[Item, ...] = ()
 
+    def first(self, count: int) -> Items:
+        """Only so many of each kind."""
+        return self.model_copy(
+            update={"interruptions": self.interruptions[:count], "backchannels": self.backchannels[:count]}
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:

@@ -68,6 +68,7 @@ FLOW = Flow.model_validate(
                 },
             },
         },
+        "always": {"repeat": {"examples": ["what did you say just now"]}},
     }
 )
 BOOK = {
@@ -203,6 +204,14 @@ def test_a_line_that_was_cut_counts_as_said() -> None:
     assert "Which day" not in next(e for e in talk.said("bot") if e.turn == cut.turn).heard
     assert [e.step for e in talk.of(events.Replied)[1:]] == ["day", "day"]
     assert folded(talk, {}).fields == {"day": THURSDAY}
+
+
+def test_who_asks_for_it_again_hears_the_line_that_was_cut() -> None:
+    talk = interrupted("What did you say just now?", 4.5)
+    (cut,) = talk.of(events.Interrupted)
+    first = next(e for e in talk.said("bot") if e.turn == cut.turn)
+    again = next(e for e in talk.said("bot") if e.turn > cut.turn)
+    assert again.text == first.text != first.heard
 
 
 def test_a_reply_that_nobody_heard_changes_nothing() -> None:
