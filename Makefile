@@ -4,7 +4,7 @@
 .SILENT:
 .SHELLFLAGS = -ec
 .DEFAULT_GOAL = help
-.PHONY: help setup models call test prove lint accept-a accept-b accept-c
+.PHONY: help setup models call test prove lint accept-a accept-b accept-c accept-d
 
 bin = .venv/bin
 ready = .venv/.ready
@@ -51,6 +51,9 @@ accept-b: models ## measure what calls in memory, scenarios and cassettes promis
 accept-c: models ## measure what prepared answers promise (about 90 minutes)
 	$(bin)/callctl models pull qwen2.5-coder-0.5b >/dev/null
 	$(call timed,accept-c,$(bin)/python -m tests.accept.c)
+
+accept-d: models ## measure how the floor is held (about 40 minutes)
+	$(call timed,accept-d,$(bin)/python -m tests.accept.d)
 
 models: $(ready) ## fetch the default models (1.4 GB, once)
 	$(bin)/callctl models pull >/dev/null

@@ -686,7 +686,8 @@ class Call:
             self._playout.begin()
             pause = b""
         else:
-            pause = audio.silence(pause_after(self._playout.last_phrase), rate)
+            # a silence or a noise is what it is; the pause between what is said before and after it is made once
+            pause = audio.silence(pause_after(self._playout.last_phrase), rate) if phrase else b""
         quiet, sound = len(pause) // audio.SAMPLE_BYTES, len(pcm) // audio.SAMPLE_BYTES
         self._playout.add(phrase, quiet + sound, quiet=quiet)
         self.line.say(pause + pcm)

@@ -25,6 +25,7 @@ Expects = Literal["phone_number", "email", "number", "spelling"]
 class Ending(Enum):
     NOTHING = "no words"
     FINISHED = "a whole sentence"
+    WORD = "a word alone that often begins a sentence"
     UNSURE = "either"
     DOUBTFUL = "whole by its words, but recognisers make such words out of broken ones"
     OPEN = "broken off"
@@ -53,6 +54,8 @@ def ending(text: str, expects: Expects | None = None) -> Ending:
         return Ending.OPEN
     if _doubtful(text, words):
         return Ending.DOUBTFUL
+    if len(words) == 1 and words[0] in _BEGINNERS:
+        return Ending.WORD
     punctuated = text.rstrip("\"')] ").endswith((".", "!", "?"))
     return Ending.FINISHED if punctuated or len(words) <= _FEW else Ending.UNSURE
 
@@ -133,7 +136,14 @@ def _tail_digits(words: list[str]) -> int:
 
 
 def _all_digits(words: list[str]) -> int:
-    return sum(len(word) if word.isdigit() else _DIGIT.get(word, 0) for word in words if word not in ("o", "a"))
+    """A single digit in words (`I do not have one`) is none."""
+    count = run = 0
+    for word in [*words, ""]:
+        if word in _DIGIT and not word.isdigit():
+            run += 1
+            continue
+        count, run = count + (run if run > 1 else 0) + (len(word) if word.isdigit() else 0), 0
+    return count
 
 
 def _letters(words: list[str]) -> int:
@@ -349,6 +359,26 @@ def _broken_off(text: str, words: list[str]) -> bool:
     return last in _NEEDS_MORE
 
 
+_BEGINNERS = {
+    "yes",
+    "yeah",
+    "yep",
+    "no",
+    "nope",
+    "sure",
+    "okay",
+    "ok",
+    "hello",
+    "hi",
+    "right",
+    "great",
+    "good",
+    "fine",
+    "sorry",
+    "oh",
+    "ah",
+}
+"""An answer by themselves, and as often the first word of one."""
 _FEW = 3
 """Words that are often an answer and seldom get a full stop from a recogniser."""
 _MADE_UP = re.compile(

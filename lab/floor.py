@@ -98,6 +98,8 @@ class Endpointing:
                 return self.number
             case Ending.OPEN:
                 return self.unfinished
+            case Ending.WORD:
+                return (self.finished + self.unsure) / 2
             case Ending.FINISHED if finished is not None and finished < UNFINISHED:
                 return self.number if finished < HESITATES else self.unsure
             case Ending.FINISHED:

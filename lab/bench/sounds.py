@@ -231,4 +231,4 @@ def _hum(seconds: float, rate: int, key: int, chords: Sequence[int], random: np.
             shape += strength / (1 + ((at - middle) / 90) ** 2)
         wave += np.where(at < 0.45 * rate, shape * np.sin(n * phase), 0) / n**0.5
     loud = np.minimum(since / 0.05, 1) * (0.6 + 0.4 * np.exp(-since))
-    return wave * loud
+    return np.asarray(wave * loud)

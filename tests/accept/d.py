@@ -167,7 +167,7 @@ def nothing(kind: str) -> dict[str, Any]:
     """60 s of it: no customer turn."""
     makers: dict[str, list[Callable[[], bytes]]] = {
         "silence": [lambda: audio.silence(60, 8000), lambda: audio.noise(60, 8000, -65.0, 1)],
-        "line noise": [partial(sounds.line_noise, 60, 8000, level) for level in (-50.0, -40.0)],
+        "line noise": [partial(sounds.line_noise, 60, 8000, level_db=level) for level in (-50.0, -40.0)],
         "hold music": [partial(sounds.hold_music, 60, 8000, style) for style in sounds.STYLES],
     }
     turns: dict[str, list[str]] = {}
@@ -217,7 +217,7 @@ def words() -> dict[str, Any]:
 
     async def run() -> dict[str, Any]:
         voice, recognizer = await shelf().voice(PersonaVoice()), await shelf().recognizer("whisper-base")
-        return await asyncio.to_thread(stt.run, voice, recognizer, library=True)
+        return await asyncio.to_thread(lambda: stt.run(voice, recognizer))
 
     found: dict[str, Any] = real(run)
     return {"held": bool(found["no_worse"]) and found["time_ratio"] <= 0.35, **found}

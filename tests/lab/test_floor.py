@@ -174,7 +174,8 @@ def ends_after(text: str, finished: float | None = None, asked: str = "") -> flo
         ("I think that works for me", None, 0.7),
         ("I think that works for me", 0.9, 0.3),
         ("I'd like.", 0.9, 1.6),
-        ("Yes", None, 0.3),
+        ("Yes", None, 0.5),
+        ("Tuesday", None, 0.3),
         ("Could you also?", 0.9, 1.0),
         ("It is 202, 555", 0.9, 1.0),
         ("", 0.0, 0.3),
@@ -186,7 +187,7 @@ def test_how_long_a_silence_ends_a_turn(text: str, finished: float | None, secon
 
 def test_what_was_asked_for_must_be_whole() -> None:
     asked = "What is the best number to reach you?"
-    assert ends_after("Two.", asked=asked) == 1.0
+    assert ends_after("Two oh two.", asked=asked) == 1.0
     assert ends_after("202-555-0143.", asked=asked) == 0.3
     assert ends_after("Why do you need it?", asked=asked) == 0.3
 

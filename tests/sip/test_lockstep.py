@@ -18,7 +18,7 @@ from lab.call import Call, Engines, Part
 from lab.dialogue import Brief, Dialogue
 from lab.engines.scripted import ScriptedDetector, ScriptedEars, ScriptedResponder, ScriptedVoice
 from lab.errors import LineError
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.lines.sip import Lockstep, Softphone
 from lab.pace import Pace
 from lab.ports import Responder, ToolCall
@@ -26,6 +26,8 @@ from lab.ports import Responder, ToolCall
 from .sides import called, connect, dial, gone, hang_up, in_step, leaping, phones, real
 
 pytestmark = pytest.mark.sip
+
+PATIENT = Manners(endpointing=Endpointing.fixed(0.6), barge_in=0.4, words=False)
 
 T = TypeVar("T")
 Answer = Callable[[str], list[str | ToolCall]]
@@ -61,12 +63,12 @@ def talk(replies: int) -> tuple[list[events.Event], list[events.Event], float]:
             async def answer() -> None:
                 incoming = await b.incoming()
                 incoming.line.ring()
-                part = Part(me="customer", manners=Manners(), answers_after=0.5)
+                part = Part(me="customer", manners=PATIENT, answers_after=0.5)
                 await Call(part, incoming.line, engines(customer, pace), pace, emit=theirs.append).run()
 
             began = time.monotonic()
             line = a.place(f"sip:+12025550123@127.0.0.1:{b.port}", from_number="+12025550100")
-            part = Part(me="bot", manners=Manners(), opening="Hello, this is Robin. How are you?")
+            part = Part(me="bot", manners=PATIENT, opening="Hello, this is Robin. How are you?")
             await asyncio.gather(Call(part, line, engines(bot, pace), pace, emit=ours.append).run(), answer())
             return time.monotonic() - began
 

@@ -13,7 +13,7 @@ import pytest
 from lab import events
 from lab.call import Call, Part
 from lab.engines.scripted import ScriptedVoice, read_tones
-from lab.floor import Manners
+from lab.floor import Endpointing, Manners
 from lab.lines.softphone import _Transport
 from lab.pace import Pace
 from lab.ports import ToolCall
@@ -22,6 +22,8 @@ from .sides import Side, carrier, connect, dial, hang_up, in_step, leaping, phon
 from .test_lockstep import engines, story
 
 pytestmark = pytest.mark.sip
+
+PATIENT = Manners(endpointing=Endpointing.fixed(0.6), barge_in=0.4, words=False)
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 4
 WORDS = b"".join(ScriptedVoice().speak(TEXT, 8000, Event()))
@@ -103,12 +105,12 @@ def talk(loss: float) -> tuple[list[events.Event], list[events.Event]]:
                 incoming = await b.incoming()
                 incoming.line.spoil(loss)
                 incoming.line.ring()
-                part = Part(me="customer", manners=Manners(), answers_after=0.5)
+                part = Part(me="customer", manners=PATIENT, answers_after=0.5)
                 words = engines(lambda heard: ["I heard every word of what you have said to me."], pace)
                 await Call(part, incoming.line, words, pace, emit=theirs.append).run()
 
             line = a.place(f"sip:+12025550123@127.0.0.1:{b.port}", from_number="+12025550100")
-            part = Part(me="bot", manners=Manners(), opening="Hello, this is Robin.")
+            part = Part(me="bot", manners=PATIENT, opening="Hello, this is Robin.")
             words = engines(lambda heard: [LINE, END] if next(count) == 4 else [LINE], pace)
             await asyncio.gather(Call(part, line, words, pace, emit=ours.append).run(), answer())
 
