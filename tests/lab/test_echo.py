@@ -26,7 +26,7 @@ def speech(seconds: float, seed: int, pitch: float = 110.0) -> Wave:
         t, np.arange(0, seconds + 1, 0.12), random.uniform(0, 1, len(np.arange(0, seconds + 1, 0.12)))
     )
     wave = np.asarray(tone) * syllables + 0.15 * random.standard_normal(count) * (1 - syllables)
-    return wave / np.abs(wave).max() * 0.5
+    return np.asarray(wave / np.abs(wave).max() * 0.5)
 
 
 def coded(wave: Wave) -> bytes:

@@ -282,7 +282,8 @@ def run(floor: Floor, talk: Sequence[Frame], texts: Sequence[str | None] = ()) -
 
     texts: what is recognised 5 frames after each time that recognition is asked for; None for never.
     """
-    done, due = [], []
+    done: list[tuple[Frame, bool, list[Move]]] = []
+    due: list[tuple[int, str | None, int]] = []
     known = iter(texts)
     for number, frame in enumerate(talk):
         for at, text, upto in due:
@@ -386,7 +387,7 @@ def test_we_are_softer_only_while_we_sound_and_never_for_ever(
 def test_a_turn_that_ends_by_its_words_has_all_of_them(talk: list[Frame], texts: list[str | None]) -> None:
     """Never while part of it is still being recognised."""
     floor = Floor(WORDS)
-    known, waiting = iter(texts), {}
+    known, waiting = iter(texts), dict[int, tuple[str, int]]()
     for number, frame in enumerate([*talk, *[(0.0, False, False)] * 40]):
         if number in waiting:
             floor.heard(*waiting.pop(number))

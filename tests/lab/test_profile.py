@@ -38,7 +38,7 @@ def test_the_defaults_of_a_minimal_profile() -> None:
     assert (bot.llm.max_tokens, bot.llm.temperature, bot.llm.base_url, bot.llm.api_key_env) == (60, 0.0, None, None)
     assert (bot.line.codec, bot.turn_taking.barge_in.min_speech, bot.turn_taking.barge_in.words) == ("pcmu", 0.2, True)
     waits = bot.turn_taking.endpointing
-    assert (waits.finished, waits.unsure, waits.number, waits.unfinished, waits.always) == (0.3, 0.7, 1.0, 1.6, None)
+    assert (waits.finished, waits.unsure, waits.number, waits.unfinished, waits.always) == (0.3, 0.7, 1.08, 1.6, None)
     assert (bot.limits.max_duration, bot.limits.dead_air, bot.limits.ring_timeout) == (180.0, 30.0, 30.0)
     assert bot.turn_taking.re_engagement.after == 8.0
     assert "goodbye" in bot.closure_phrases
