@@ -449,7 +449,8 @@ class Call:
         if theirs.hearing is None or theirs.hearing.ended != ended:
             if theirs.hearing is not None:
                 theirs.hearing.text.cancel()
-            task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended)))
+            pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)  # now: it may be forgotten soon
+            task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended, pcm)))
             theirs.hearing = _Hearing(ended, task)
         return theirs.hearing.text
 
@@ -457,9 +458,10 @@ class Call:
         judge, theirs = self.engines.judge, self._theirs
         if judge is None or self._line is not None:
             return
+        stretch = self._floor.stretch
 
         async def judging() -> None:
-            pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)
+            pcm = self._ear_between(stretch - PRE_ROLL, ended + POST_ROLL)  # an earlier pause sounds unfinished for ever
             engine, rate = await asyncio.shield(judge), self.line.rate
             async with aclosing(stream(lambda stop: engine.finished(pcm, rate, stop), self.pace, "turn")) as judged:
                 async for finished in judged:
@@ -470,8 +472,7 @@ class Call:
             theirs.judging.cancel()
         theirs.judging = self._keep(asyncio.ensure_future(judging()))
 
-    async def _recognise(self, theirs: _Theirs, ended: int) -> str:
-        pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)
+    async def _recognise(self, theirs: _Theirs, ended: int, pcm: bytes) -> str:
         recognizer = await asyncio.shield(self.engines.recognizer)
         text = ""
         hints, rate = self.part.hints, self.line.rate

@@ -107,11 +107,14 @@ def history_is_what_was_heard(talk: Talk, robin: Side) -> None:
 def whoever_speaks_gets_an_answer(talk: Talk, robin: Side) -> None:
     """If the call goes on long enough, the responder is asked, or an opening that was in the making is the answer.
 
-    A few words to a goodbye are a goodbye, also while it is being said.
+    A few words to a goodbye are a goodbye, also while it is being said. Who says two things to a bot that is never stopped gets an
+    answer to the last.
     """
+    stopped = robin.part.manners.barge_in is not None
     asked = [history[-1].text for history in robin.mind.asked]
     unasked = [e.began for e in talk.said("bot") if e.answers is None]
     for said in talk.said("customer"):
         last_word = talk.end.cause == "closure_phrase" and len(said.heard.split()) <= LAST_WORD_WORDS
-        if talk.end.at - said.at > 4.0 and not last_word:
+        more = not stopped and any(said.ended < other.began < said.at + 4.0 for other in talk.said("customer"))
+        if talk.end.at - said.at > 4.0 and not last_word and not more:
             assert said.heard in asked or any(began > said.ended for began in unasked)

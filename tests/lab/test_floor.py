@@ -170,7 +170,7 @@ def ends_after(text: str, finished: float | None = None, asked: str = "") -> flo
         ("Yes, that works.", None, 0.3),
         ("Yes, that works.", 0.9, 0.3),
         ("Yes, that works.", 0.05, 0.7),
-        ("Yes, that works.", 0.02, 1.0),
+        ("Yes, that works.", 0.01, 1.0),
         ("I think that works for me", None, 0.7),
         ("I think that works for me", 0.9, 0.3),
         ("I'd like.", 0.9, 1.6),
@@ -239,7 +239,8 @@ def test_a_short_word_that_asks_for_the_floor_stops_us_once_it_is_known() -> Non
     talk = fed(WORDS).feed(1, 12, sounding=True).feed(0, 10, sounding=True)
     assert talk.what[-2:] == [Paused(11), Restore()]
     assert talk.told("Stop.", 11).feed(0, 1, sounding=True).what[-1] == WANTS
-    assert talk.feed(0, 20).what[-1] == TurnEnded(0, 11)
+    assert TurnEnded(0, 11) not in talk.feed(0, 20).what, "who has stopped us has more to say"
+    assert talk.feed(0, 10).what[-1] == TurnEnded(0, 11)
 
 
 def test_words_that_only_say_they_listen_never_stop_us() -> None:
