@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.audio import frame_bytes, frames, from_floats, level_db, samples, silence
+from lab.audio import frames, from_floats, level_db, samples
 from lab.echo import Echo
 from lab.g711 import PCMU
 

@@ -232,3 +232,10 @@ def test_a_flow_that_lacks_lines_is_read_or_refused_with_a_place(gone: list[int]
         places = []
         assert all(key in found.steps for key in [found.start])
     assert all(place.startswith("flow.yaml") for place in places)
+
+
+def test_a_step_says_what_its_answer_is_given_time_for() -> None:
+    assert read(FLOW).expects("when") is None
+    assert read(FLOW, "steps.when.expects=email").expects("when") == "email"
+    asked = FLOW.replace("day: {type: day}", "day: {type: day}\n  number: {type: phone}", 1)
+    assert read(asked, "steps.when.asks_for=number").expects("when") == "phone_number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,25 @@ def test_what_was_heard_only_grows_and_is_a_beginning_of_the_text(
         assert words[: len(before)] == before
         assert playout.text.split()[: len(words)] == words
         before = words
+
+
+def test_what_was_not_heard_begins_with_the_phrase_that_was_cut() -> None:
+    playout = Playout()
+    playout.begin()
+    playout.add("Good morning.", 100)
+    playout.add("Can you come?", 120, quiet=20)
+    playout.advance(150, 70)
+    assert playout.unheard() == "Can you come?"
+    playout.advance(220, 0)
+    assert playout.unheard() == ""
+
+
+@pytest.mark.parametrize(("played", "asked"), [(50, False), (90, False), (125, True), (300, False)])
+def test_whether_a_question_is_the_last_thing_that_sounded(played: int, asked: bool) -> None:
+    playout = Playout()
+    playout.begin()
+    playout.add("Good morning.", 100)
+    playout.add("Can you come?", 120, quiet=20)
+    assert playout.asked_since(played) is (asked or played > 120)
+    playout.add("Or is it Friday?", 100)
+    assert playout.asked_since(125) is False
