@@ -461,7 +461,9 @@ class Call:
         stretch = self._floor.stretch
 
         async def judging() -> None:
-            pcm = self._ear_between(stretch - PRE_ROLL, ended + POST_ROLL)  # an earlier pause sounds unfinished for ever
+            pcm = self._ear_between(
+                stretch - PRE_ROLL, ended + POST_ROLL
+            )  # an earlier pause sounds unfinished for ever
             engine, rate = await asyncio.shield(judge), self.line.rate
             async with aclosing(stream(lambda stop: engine.finished(pcm, rate, stop), self.pace, "turn")) as judged:
                 async for finished in judged:

@@ -41,7 +41,7 @@ _SILENCE = 10 ** (-66 / 10)
 """Energy a sample, of full scale, below which there is nothing to judge."""
 _NOISE, _SOFTEST = 150, 1.3
 """Frames whose softest is taken for the line's noise, and how much more energy than it noise has on the whole."""
-_AUDIBLE, _FEWEST = 2.5, 4
+_AUDIBLE, _FEWEST = 3.0, 4
 """Times the noise's energy from which a frame is compared, and how many such frames it takes."""
 
 _BAND = 120
@@ -55,7 +55,7 @@ _FADING, _FADING_UNLIKE = 0.9, 0.6
 """What is left of the path when the next curve is added, a quarter of a second later at the earliest."""
 _ALIKE = 0.25
 """Likeness along the path, from which it is an echo."""
-_ALIKE_ANYWHERE, _ALIKE_AT_FIRST = 0.45, 0.3
+_ALIKE_ANYWHERE, _ALIKE_AT_FIRST = 0.45, 0.25
 """The same at any one delay, when there is a path and when there is none."""
 
 _AT_FIRST = -10.0
@@ -64,8 +64,8 @@ _LOUDER, _MUCH_LOUDER = 8.0, 20.0
 """dB above the echo's level from which it is somebody, and above which it does not matter how much."""
 _FORGETTING = 0.95
 """What is left, a frame later, of the dB by which somebody was louder."""
-_FALL, _RISE = 0.3, 0.1
-"""dB by which the level of the echo is corrected at a time: more readily down, as a voice over it only adds."""
+_FALL, _RISE, _CREEP = 0.3, 0.1, 0.03
+"""dB by which the echo's level is corrected at a time: down, up, and up towards what somebody may have said over it."""
 
 
 class Echo:
@@ -76,6 +76,7 @@ class Echo:
 
     def __init__(self, rate: int) -> None:
         self._each = rate // _RATE
+        self._mean = np.full(self._each, 1 / self._each, np.float32)
         silence = np.zeros(_FRAME, np.float32)
         self._heard: deque[_Audio] = deque([silence] * _WINDOW, _WINDOW)
         self._spoken: deque[_Audio] = deque([silence] * (_WINDOW + _DELAYS), _WINDOW + _DELAYS)
@@ -122,7 +123,7 @@ class Echo:
 
     def _narrow(self, frame: bytes) -> _Audio:
         wide = floats(frame)
-        return wide if self._each == 1 else wide.reshape(-1, self._each).mean(axis=1)
+        return wide if self._each == 1 else wide.reshape(-1, self._each) @ self._mean
 
     def _compare(self, heard: float, unsoftened: float | None) -> None:
         """How much louder than the echo is it? Both are energies a sample."""
@@ -138,7 +139,7 @@ class Echo:
         above = level - self._level
         self._louder = max(self._louder, min(above, _MUCH_LOUDER))
         if self._alike:
-            self._level += min(_RISE, max(-_FALL, above))
+            self._level += max(-_FALL, min(above, _RISE if above < _LOUDER else _CREEP))
 
 
 class _Path:

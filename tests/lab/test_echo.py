@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.audio import frames, from_floats, level_db, samples
+from lab.audio import frame_bytes, frames, from_floats, level_db, samples, silence
 from lab.echo import Echo
 from lab.g711 import PCMU
 
@@ -38,7 +38,7 @@ def voice(seed: int, rate: int, *, pitch: float = 110.0, pause: float = 0.08) ->
             syllable[: length // 3] += 0.4 * np.abs(vowel).max() * np.diff(random.standard_normal(length // 3 + 1)) / 3
         parts += [syllable, np.zeros(int(random.uniform(0.5, 1.5) * pause * rate))]
     sound = np.concatenate(parts)
-    return sound / np.sqrt(np.mean(sound**2)) * 10 ** (-23 / 20)
+    return np.asarray(sound / np.sqrt(np.mean(sound**2)) * 10 ** (-23 / 20))
 
 
 def talk(seeds: list[int], rate: int, *, wait: float = 0.0, pitch: float = 110.0, db: float = 0.0) -> Sound:
@@ -59,7 +59,7 @@ def room(seconds: float, rate: int, seed: int) -> Sound:
     walls = np.random.default_rng(seed).standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
     walls /= np.sqrt(np.sum(walls**2))
     walls[0] = 1.0
-    return walls / np.sqrt(np.sum(walls**2))
+    return np.asarray(walls / np.sqrt(np.sum(walls**2)))
 
 
 def echo(spoken: Sound, rate: int, *, db: float, delay: float, walls: float = 0.0) -> Sound:
@@ -98,7 +98,77 @@ both_rates = pytest.mark.parametrize("rate", [8000, 16000])
 @pytest.mark.parametrize(("db", "delay"), [(-6, 0.02), (-12, 0.2613), (-20, 0.5), (-27, 0.1)])
 def test_an_echo_is_ours(rate: int, walls: float, db: float, delay: float) -> None:
     spoken = talk([1, 2, 3], rate)
-    heard = line(echo(spoken, rate, db=db, delay=delay, walls=walls))
-    answers = list(asked(heard, spoken, rate))
+    answers = list(asked(line(echo(spoken, rate, db=db, delay=delay, walls=walls)), spoken, rate))
     began = answers[0][0]
     assert share([ours for number, ours in answers if number > began + 3]) >= 0.98
+
+
+@both_rates
+@pytest.mark.parametrize("db", [0, -6, -10])
+@pytest.mark.parametrize("pitch", [110.0, 95.0, 140.0, 210.0])
+def test_somebody_is_not(rate: int, db: float, pitch: float) -> None:
+    spoken = talk([1, 2, 3], rate)
+    person = talk([11, 12, 13], rate, wait=0.3, pitch=pitch, db=db)[: len(spoken)]
+    spoken = spoken[: len(person)]
+    assert share([not ours for _, ours in asked(line(person), spoken, rate)]) >= 0.995
+
+
+@both_rates
+@pytest.mark.parametrize("db", [0, -6])
+@pytest.mark.parametrize("pitch", [110.0, 180.0])
+@pytest.mark.parametrize("walls", [0.0, 0.05])
+def test_who_speaks_over_an_echo_is_heard(rate: int, db: float, pitch: float, walls: float) -> None:
+    spoken = talk([1, 2, 3], rate)
+    person = talk([11, 12], rate, wait=3.0, pitch=pitch, db=db)[: len(spoken)]
+    person = np.pad(person, (0, len(spoken) - len(person)))
+    heard = line(echo(spoken, rate, db=-20, delay=0.15, walls=walls) + person)
+    voiced = [level_db(frame) > -45 for frame in frames(from_floats(person.astype(np.float32)), rate)]
+    answers = [(number, ours) for number, ours in asked(heard, spoken, rate) if all(voiced[number - 5 : number + 1])]
+    assert share([not ours for _, ours in answers]) >= 0.95
+
+
+@both_rates
+def test_the_echo_is_ours_again_when_they_have_spoken(rate: int) -> None:
+    spoken = talk([1, 2, 3], rate)
+    word = np.pad(voice(11, rate)[: rate // 2], (3 * rate, len(spoken) - 3 * rate - rate // 2))
+    answers = dict(asked(line(echo(spoken, rate, db=-20, delay=0.15) + word), spoken, rate))
+    assert not any(ours for number, ours in answers.items() if 155 <= number < 175)
+    assert share([ours for number, ours in answers.items() if number >= 200]) >= 0.98
+
+
+def test_an_echo_that_comes_upside_down_is_ours() -> None:
+    spoken = talk([1, 2], 8000)
+    answers = [ours for _, ours in asked(line(-echo(spoken, 8000, db=-15, delay=0.1)), spoken, 8000)]
+    assert share(answers[4:]) >= 0.98
+
+
+def test_a_path_that_changes_is_found_again() -> None:
+    spoken = talk([1, 2, 3], 8000)
+    half = len(spoken) // 2
+    before, after = (echo(spoken, 8000, db=-15, delay=delay, walls=0.05) for delay in (0.1, 0.3))
+    answers = dict(asked(line(np.concatenate([before[:half], after[half:]])), spoken, 8000))
+    changed = half // 160
+    assert share([ours for number, ours in answers.items() if not changed - 3 <= number < changed + 60]) >= 0.97
+
+
+@both_rates
+def test_silence_is_nobodys(rate: int) -> None:
+    quiet, sound = silence(0.02, rate), from_floats(voice(1, rate).astype(np.float32))
+    for heard, spoken in [(quiet, quiet), (sound, quiet), (quiet, sound)]:
+        ear = Echo(rate)
+        assert not ear.ours()
+        for number in range(100):
+            at = number * frame_bytes(rate)
+            ear.step((heard * 200)[at : at + len(quiet)], (spoken * 200)[at : at + len(quiet)])
+            assert not ear.ours()
+
+
+def test_clicks_and_hum_do_no_harm() -> None:
+    ear, rate = Echo(8000), 8000
+    hum = from_floats((0.3 * np.sin(np.arange(2 * rate) * 2 * np.pi * 50 / rate)).astype(np.float32))
+    click = from_floats(np.where(np.arange(2 * rate) % 4000 == 0, 0.9, 0.0).astype(np.float32))
+    still = from_floats(np.full(2 * rate, 0.2, np.float32))
+    for heard, spoken in [(hum, click), (click, hum), (still, hum), (hum, still), (still, still), (click, click)]:
+        for came, left in zip(frames(heard, rate), frames(spoken, rate), strict=True):
+            ear.step(came, left)
+            assert ear.ours() in (True, False)
