@@ -67,6 +67,10 @@ DUCK_DB = 18.0
 """How much softer we speak while there is a voice: still to be understood, and clearly behind theirs."""
 VOICE = 0.35
 """Probability from which a frame may be voice to the floor."""
+ECHO_SURE = 3
+"""Frames in a row that are our echo before a turn that has begun is taken back for it."""
+ECHO_KNOWN = 15
+"""Frames after which our echo is known as such, if it is one."""
 ECHO_FRAMES = 35
 """Frames after our last sound, in which what is heard may still be its echo."""
 ANSWER_AFTER = 0.3
@@ -223,6 +227,8 @@ class Call:
         self._playout = Playout()
         self._sounded = -ECHO_FRAMES - 1
         """Our newest frame with sound."""
+        self._ours = 0
+        """Voiced frames in a row that are our echo."""
         self._tick = 0
         self._answered: int | None = None
         self._turns: dict[int, Turn] = {}
@@ -325,8 +331,11 @@ class Call:
         probability = self.engines.detector.probability(tick.heard, self.line.rate)
         if (echo := self.engines.echo) is not None:
             echo.step(tick.heard, tick.spoken)
-            if probability >= VOICE and self._frame - self._sounded <= ECHO_FRAMES and echo.ours():
-                probability = 0.0
+            if probability >= VOICE and self._frame - self._sounded <= ECHO_FRAMES:
+                self._ours = self._ours + 1 if echo.ours() else 0
+                probability = 0.0 if self._ours else probability
+                if self._ours >= ECHO_SURE:
+                    self._disown()
         for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
             if self._cause is None:
                 self._on_move(move)
@@ -390,6 +399,18 @@ class Call:
                 self._start_reply(self._say(self.part.ask_again[attempt - 1], answers=None))
             case DeadAir():
                 self.hang_up("dead_air")
+
+    def _disown(self) -> None:
+        """What is heard is our own voice: a turn that it has just begun is none. It takes some frames until that is known."""
+        theirs = self._theirs
+        if not self._floor.listening or theirs.said or self._frame - theirs.began > ECHO_KNOWN:
+            return
+        for task in (theirs.hearing.text if theirs.hearing else None, theirs.judging):
+            if task is not None:
+                task.cancel()
+        theirs.said = True
+        self._floor.not_theirs()
+        self._emit(events.Ignored(at=self.at, turn=theirs.turn, text="", why="our own voice, come back"))
 
     def _end_turn(self, ended: int) -> None:
         waited = (self._frame - ended) * audio.FRAME_SECONDS

@@ -278,6 +278,12 @@ class Floor:
         if upto >= self._began:
             self._finished = (upto, finished)
 
+    def not_theirs(self) -> None:
+        """What has just been taken for the beginning of a turn of theirs was none of their voice."""
+        self._they, self._run, self._voiced = _They.SILENT, 0, False
+        self._listening_for = None
+        self.no_words()
+
     def no_words(self) -> None:
         """Their newest turn turned out to hold no words: the silence before it goes on counting."""
         self._quiet_sum, self._asked = self._quiet_before

@@ -258,6 +258,14 @@ def test_voice_without_words_stops_us_when_it_goes_on() -> None:
     assert talk.feed(1, 2, sounding=True).what.count(VOICE) == 1
 
 
+def test_what_was_not_their_voice_is_forgotten() -> None:
+    talk = fed(WORDS).feed(1, 5, sounding=True)
+    talk.floor.not_theirs()
+    assert not talk.floor.listening
+    talk.feed(0, 100, sounding=True)
+    assert talk.what == [Duck(), Began(0), Restore()]
+
+
 # -- for every voice ---------------------------------------------------------------------------------------------------
 
 Frame = tuple[float, bool, bool]
