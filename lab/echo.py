@@ -80,7 +80,7 @@ class Echo:
         silence = np.zeros(_FRAME, np.float32)
         self._heard: deque[_Audio] = deque([silence] * _WINDOW, _WINDOW)
         self._spoken: deque[_Audio] = deque([silence] * (_WINDOW + _DELAYS), _WINDOW + _DELAYS)
-        self._energies = deque([_SILENCE] * _NOISE, _NOISE)
+        self._energies: deque[float] = deque(maxlen=_NOISE)
         """Of a sample, by frame heard."""
         self._frame = 0
         self._asked = 0
@@ -106,6 +106,8 @@ class Echo:
 
         Of a sound hardly louder than the line's noise it says what it said of the sound before.
         """
+        if len(self._energies) < _WINDOW:
+            return False
         energies = np.array(self._energies)
         noise, loudness = max(_SILENCE, _SOFTEST * energies.min()), energies[-_LOUDNESS:].mean()
         spoken = np.concatenate(self._spoken)
@@ -116,7 +118,7 @@ class Echo:
             return self._ours
         curve = _likeness(np.concatenate(self._heard) * np.repeat(audible, _FRAME), spoken)
         self._path.learn(curve, self._frame)
-        self._alike = self._path.alike(curve)
+        self._alike = self._path.alike(curve, float(audible.mean()))
         self._compare(loudness - noise, self._path.brings(spoken))
         self._ours = self._alike and self._louder < _LOUDER
         return self._ours
@@ -163,12 +165,12 @@ class _Path:
             strongest = int(np.argmax(np.abs(self._sum)))
             self._delays = slice(max(0, strongest - _BEFORE), strongest + _AFTER)
 
-    def alike(self, curve: _Audio) -> bool:
-        """Does `curve` show our voice?"""
+    def alike(self, curve: _Audio, audible: float) -> bool:
+        """Does `curve` show our voice? audible: share of the window that was compared; chance likes short sounds."""
         path = self._sum[self._delays]
         anywhere = float(np.abs(curve).max())
         if not len(path):
-            return anywhere > _ALIKE_AT_FIRST
+            return anywhere > min(_ALIKE_ANYWHERE, _ALIKE_AT_FIRST / math.sqrt(audible))
         weights = path * np.abs(path)
         along = float(curve[self._delays] @ weights) > _ALIKE * math.sqrt(weights @ weights)
         self._fading = _FADING if along else _FADING_UNLIKE

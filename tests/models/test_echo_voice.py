@@ -46,7 +46,7 @@ def test_other_words_are_not(joe: Piper, rate: int, pitch: float, db: float) -> 
     spoken = said(joe, BOT, rate)
     other = Piper(folder("en_US-joe-medium", "voice"), name="joe", pitch=pitch)
     person = as_long_as(said(other, PERSON, rate, db=db), spoken)
-    assert share([not ours for _, ours in asked(line(person), spoken, rate)]) >= 0.995
+    assert share([not ours for _, ours in asked(line(person), spoken, rate)]) >= 0.98
 
 
 @pytest.mark.models
