@@ -111,8 +111,11 @@ class Echo:
         energies = np.array(self._energies)
         noise, loudness = max(_SILENCE, _SOFTEST * energies.min()), energies[-_LOUDNESS:].mean()
         spoken = np.concatenate(self._spoken)
-        if loudness < _SILENCE or not spoken.any():
+        if not spoken.any():
+            self._ours = False
             return False
+        if loudness < _SILENCE:
+            return self._ours  # a detector of voice takes some frames to notice that there is none any more
         audible = energies[-_WINDOW:] > _AUDIBLE * noise
         if loudness < _AUDIBLE * noise or audible.sum() < _FEWEST:
             return self._ours

@@ -140,6 +140,51 @@ def ticks(
     _finish("ticks", _run(measure), {"seconds": seconds}, as_json, compare)
 
 
+@app.command()
+def stt(
+    as_json: Json = False,
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="The recogniser to be measured.")
+    ] = "whisper-base",
+    library: Annotated[
+        bool, typer.Option("--library", help="Measure faster-whisper's own transcribe() beside it, on the same sound.")
+    ] = False,
+    first: Annotated[int, typer.Option(min=1, help="Only the first so many utterances.")] = 1000,
+    compare: Compare = None,
+) -> None:
+    """How well a recogniser hears customers through G.711: errors per word, numbers, codes and names whole, seconds it takes."""
+    import asyncio
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lab import models
+    from lab.bench import stt as bench
+    from lab.engines.transcribe import Transcribe
+    from lab.pace import Pace
+    from lab.persona import PersonaVoice
+    from lab.shelf import Shelf
+
+    said = bench.shipped().first(first)
+
+    async def measure() -> dict[str, Any]:
+        shelf = Shelf(Pace())
+        voice, recognizer = await shelf.voice(PersonaVoice()), await shelf.recognizer(model)
+        others = {"transcribe()": Transcribe(models.locate(model, "stt").path, name=model)} if library else {}
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("utterances", total=len(said.utterances))
+            return await asyncio.to_thread(
+                bench.run,
+                voice,
+                recognizer,
+                speech=said,
+                libraries=others,
+                progress=lambda done, of: bar.update(task, completed=done, total=of),
+            )
+
+    _finish("stt", _run(measure), {"model": model, "first": first}, as_json, compare)
+
+
 def _run(measure: Any) -> dict[str, Any]:
     from lab.pace import Pace
 

@@ -55,6 +55,9 @@ class Speech(Strict):
     hints: tuple[str, ...] = ()
     utterances: tuple[Utterance, ...]
 
+    def first(self, count: int) -> Speech:
+        return self.model_copy(update={"utterances": self.utterances[:count]})
+
 
 @dataclass(slots=True)
 class _Ear:

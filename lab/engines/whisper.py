@@ -6,10 +6,12 @@ Refuses to know: where an utterance begins and ends, and what its words mean.
 How an utterance is heard:
 1. Whisper was trained on 30 s windows and `faster_whisper.transcribe` always encodes 30 s. Here the window is the
    utterance and a pad, 8 s at least, which costs a quarter of that.
-2. The shorter the pad, the less sure the decoder is that the utterance is over: it says it again. Faint noise over the
-   whole window in place of digital silence cures nearly all of that; it was measured, not understood.
+2. The shorter the pad, the less sure the decoder is that the utterance is over: it says it again. Letting it write when
+   each sentence begins and ends cures that; faint noise over the whole window in place of digital silence helps.
 3. What still looks like a loop is heard again in the full window, and given up when it loops there too.
-4. Over noise and beeps Whisper writes phrases from its training. Its own doubt tells them from words.
+4. Over noise and beeps Whisper writes phrases from its training. Its own doubt tells them from words. Lines before it make
+   it find words in noise and be sure of them, so it is asked for its doubt first, and given them only where somebody spoke.
+5. Such lines are the hints, and one with a number and a code in it: it then writes digits and letters as they were said.
 """
 
 from __future__ import annotations
@@ -47,7 +49,13 @@ _TOKENS = 8.0
 _DOUBT = 0.35
 """Probability that nobody spoke, over which words need more confidence. Measured: speech under 0.3, noise over 0.45."""
 _HINT_TOKENS = 64
-"""Of the previous-text prompt at most; Whisper gives it half of its 448."""
+"""Of the hints at most; Whisper gives what came before half of its 448."""
+_TIMESTAMP = 0.02
+"""Seconds from one of Whisper's timestamps to the next."""
+_EXAMPLE = "My number is 312 640 0958, oh nine five eight. My code is K 7 0 4 2 B."
+"""What somebody may have said before digits or letters."""
+_BEAM = 2
+"""Hypotheses where there are hints to choose by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,53 +165,73 @@ class Whisper:
         return "" if heard.made_up or heard.loops else heard.text
 
     def _listen(self, audio: NDArray[np.float32], window: float, hints: Sequence[str], stop: Stop) -> _Heard | None:
-        """One pass over `audio` at the head of `window` seconds; None when stopped.
-
-        The hints are only given where somebody spoke, by one token read without them: with them in the prompt Whisper
-        finds words in noise, and is sure of them.
-        """
+        """The best reading of `audio` at the head of `window` seconds; None when stopped."""
         import ctranslate2
 
         if stop.is_set():
             return None
         shown = self._background[: round(window * 50) * _RATE // 50].copy()
         shown[: len(audio)] += audio[: len(shown)]
-        most = round(_TOKENS * (1 + len(audio) / _RATE))
+        length = len(audio) / _RATE
         try:
             mel = np.ascontiguousarray(self._mel(shown, padding=0)[np.newaxis], dtype=np.float32)
             encoded = self._model.encode(ctranslate2.StorageView.from_array(mel))
             if stop.is_set():
                 return None
-            if hints and self._read(encoded, [], 1).doubt < _DOUBT:
-                heard = self._read(encoded, self._previous(hints), most)
+            if self._doubt(encoded) < _DOUBT:
+                heard = self._read(encoded, length, self._before(hints), _BEAM if hints else 1)
                 if not (heard.made_up or heard.loops or heard.repeats):
                     return heard
-            return self._read(encoded, [], most)
+            return self._read(encoded, length)
         except RuntimeError as error:
             raise ModelError(f"Whisper failed: {error}", where=self._where, hint="run `callctl doctor`") from error
 
-    def _read(self, encoded: Any, previous: list[int], most: int) -> _Heard:
-        """Words out of an encoding, after the tokens `previous`, in at most `most` tokens."""
-        prompt = [*previous, *self._tokens.sot_sequence, self._tokens.no_timestamps]
+    def _doubt(self, encoded: Any) -> float:
+        """Probability that nobody spoke."""
+        prompt = list(self._tokens.sot_sequence)
+        [result] = self._model.generate(
+            encoded, [prompt], beam_size=1, max_length=len(prompt) + 1, return_no_speech_prob=True
+        )
+        return float(result.no_speech_prob)
+
+    def _read(self, encoded: Any, length: float, before: Sequence[int] = (), beam: int = 1) -> _Heard:
+        """Words out of the encoding of `length` seconds of audio, after the tokens `before`. beam: hypotheses"""
+        prompt = [*before, *self._tokens.sot_sequence]
+        most = round(_TOKENS * (1 + length))
         [result] = self._model.generate(
             encoded,
             [prompt],
-            beam_size=1,
+            beam_size=beam,
             max_length=max(2 * most, most + len(prompt)),  # the library gives the answer half of max_length
             return_scores=True,
             return_no_speech_prob=True,
         )
         written: list[int] = result.sequences_ids[0]
         return _Heard(
-            text=self._tokens.decode(written).strip(),
+            text=self._tokens.decode(self._within(written, length)).strip(),
             doubt=result.no_speech_prob,
             confidence=result.scores[0],
             capped=len(written) >= most,
         )
 
-    def _previous(self, hints: Sequence[str]) -> list[int]:
-        """The hints as text that came before, which is how Whisper takes them."""
-        return [self._tokens.sot_prev, *self._tokens.encode(f" {', '.join(hints)}.")[-_HINT_TOKENS:]]
+    def _within(self, written: Sequence[int], length: float) -> list[int]:
+        """The tokens of `written` that are text, up to the first sentence that begins after `length` seconds."""
+        text: list[int] = []
+        moment = 0.0
+        for token in written:
+            if token >= self._tokens.timestamp_begin:
+                moment = (token - self._tokens.timestamp_begin) * _TIMESTAMP
+            elif moment < length:
+                text.append(token)
+        return text
+
+    def _before(self, hints: Sequence[str]) -> list[int]:
+        """The hints and the example as what was said before, which is how Whisper takes them."""
+        first = self._tokens.timestamp_begin
+        ends = first + round(5.0 / _TIMESTAMP)
+        said = [self._tokens.encode(f" {', '.join(hints)}.")[-_HINT_TOKENS:]] if hints else []
+        said.append(self._tokens.encode(f" {_EXAMPLE}"))
+        return [self._tokens.sot_prev, *(token for each in said for token in (first, *each, ends))]
 
 
 def _load(path: Path, language: str, threads: int, compute_type: str) -> tuple[Any, Any]:

@@ -57,4 +57,4 @@ def test_what_cannot_be_compared(tmp_path: Path, content: str | None, complaint:
 
 def test_every_bench_says_what_it_does() -> None:
     told = CliRunner().invoke(app, ["bench", "--help"]).output
-    assert all(name in told for name in ("latency", "barge-in", "start", "ticks"))
+    assert all(name in told for name in ("latency", "barge-in", "start", "ticks", "stt"))

@@ -172,3 +172,19 @@ def test_clicks_and_hum_do_no_harm() -> None:
         for came, left in zip(frames(heard, rate), frames(spoken, rate), strict=True):
             ear.step(came, left)
             assert ear.ours() in (True, False)
+
+
+@both_rates
+def test_silence_inside_an_echo_is_still_ours(rate: int) -> None:
+    """A detector holds on to voice for some frames: they are no one else's."""
+    spoken = talk([1, 2], rate)
+    heard = echo(spoken, rate, db=-20, delay=0.1)
+    heard[3 * rate : 3 * rate + rate // 5] = 0.0
+    ear = Echo(rate)
+    said = from_floats(spoken.astype(np.float32))
+    came = from_floats(through_law(heard).astype(np.float32))
+    answers = []
+    for theirs, mine in zip(frames(came, rate), frames(said, rate), strict=True):
+        ear.step(theirs, mine)
+        answers.append(ear.ours())
+    assert all(answers[3 * 50 : 3 * 50 + 10])
