@@ -234,7 +234,7 @@ def quick() -> dict[str, Any]:
     took = []
     for _ in range(3):
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "pytest", "-q", "tests/lab/test_floor.py"], cwd=ROOT, capture_output=True, text=True)  # fmt: skip
+        done = subprocess.run([sys.executable, "-m", "pytest", "tests/lab/test_floor.py"], cwd=ROOT, capture_output=True, text=True)  # fmt: skip
         took.append(time.monotonic() - began)
         assert done.returncode == 0, done.stdout
     inside = float(done.stdout.rsplit(" in ", 1)[1].split("s")[0])
