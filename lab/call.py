@@ -176,6 +176,7 @@ class _Hearing:
 
     ended: int
     text: asyncio.Task[str]
+    hinted: bool
 
 
 @dataclass(slots=True)
@@ -380,7 +381,7 @@ class Call:
                 self._hear(ended)
                 self._judge(ended)
             case Listen(upto):
-                self._hear(upto)
+                self._hear(upto, hints=False)
             case TurnEnded(_, ended):
                 self._end_turn(ended)
             case ThrownIn(_, ended):
@@ -465,14 +466,15 @@ class Call:
 
     # -- hearing them --------------------------------------------------------------------------------------------------
 
-    def _hear(self, ended: int) -> asyncio.Task[str]:
+    def _hear(self, ended: int, *, hints: bool = True) -> asyncio.Task[str]:
+        """hints: without them it is a little less sure and quicker"""
         theirs = self._theirs
-        if theirs.hearing is None or theirs.hearing.ended != ended:
+        if theirs.hearing is None or theirs.hearing.ended != ended or hints > theirs.hearing.hinted:
             if theirs.hearing is not None:
                 theirs.hearing.text.cancel()
             pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)  # now: it may be forgotten soon
-            task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended, pcm)))
-            theirs.hearing = _Hearing(ended, task)
+            task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended, pcm, hints=hints)))
+            theirs.hearing = _Hearing(ended, task, hints)
         return theirs.hearing.text
 
     def _judge(self, ended: int) -> None:
@@ -495,12 +497,12 @@ class Call:
             theirs.judging.cancel()
         theirs.judging = self._keep(asyncio.ensure_future(judging()))
 
-    async def _recognise(self, theirs: _Theirs, ended: int, pcm: bytes) -> str:
+    async def _recognise(self, theirs: _Theirs, ended: int, pcm: bytes, *, hints: bool) -> str:
         recognizer = await asyncio.shield(self.engines.recognizer)
         text = ""
-        hints, rate = self.part.hints, self.line.rate
+        words, rate = self.part.hints if hints else (), self.line.rate
         async with aclosing(
-            stream(lambda stop: recognizer.hear(pcm, rate, hints=hints, stop=stop), self.pace, "stt")
+            stream(lambda stop: recognizer.hear(pcm, rate, hints=words, stop=stop), self.pace, "stt")
         ) as texts:
             async for text in texts:
                 if text and not theirs.said:

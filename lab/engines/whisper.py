@@ -12,6 +12,7 @@ How an utterance is heard:
 4. Over noise and beeps Whisper writes phrases from its training. Its own doubt tells them from words. Lines before it make
    it find words in noise and be sure of them, so it is asked for its doubt first, and given them only where somebody spoke.
 5. Such lines are the hints, and one with a number and a code in it: it then writes digits and letters as they were said.
+   They cost as much as the words of a short utterance, so a short one without hints is read as it is.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ _TIMESTAMP = 0.02
 """Seconds from one of Whisper's timestamps to the next."""
 _EXAMPLE = "My number is 312 640 0958, oh nine five eight. My code is K 7 0 4 2 B."
 """What somebody may have said before digits or letters."""
+_BRIEF = 1.3
+"""Seconds of audio below which, without hints, there is nothing to be gained by what came before."""
 _BEAM = 2
 """Hypotheses where there are hints to choose by."""
 
@@ -178,7 +181,7 @@ class Whisper:
             encoded = self._model.encode(ctranslate2.StorageView.from_array(mel))
             if stop.is_set():
                 return None
-            if self._doubt(encoded) < _DOUBT:
+            if (hints or length > _BRIEF) and self._doubt(encoded) < _DOUBT:
                 heard = self._read(encoded, length, self._before(hints), _BEAM if hints else 1)
                 if not (heard.made_up or heard.loops or heard.repeats):
                     return heard
