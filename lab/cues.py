@@ -74,7 +74,7 @@ def wish(text: str) -> Wish:
     """Of the words so far of somebody who speaks over the bot; they may break off in the middle of one."""
     words = _words(text)
     rest = _words(re.sub(rf"\b(?:{_LISTENING})\b", " ", " ".join(words)))
-    if rest and len(rest) < len(words) and set(rest) & _GO_ON:
+    if rest and len(rest) < len(words) and set(rest) & _GO_ON and rest != ["i"]:  # `oh, I` may become `oh, I see`
         return Wish.FLOOR if set(rest) & _STOPS else Wish.GOES_ON
     if not words or (rest and set(rest) <= _MUMBLED):
         return Wish.PERHAPS
@@ -87,9 +87,11 @@ def wish(text: str) -> Wish:
 
 
 def mumbled(text: str) -> bool:
-    """Nothing in it that a recogniser has not also made of an `um-hmm`."""
-    rest = _words(re.sub(rf"\b(?:{_LISTENING})\b", " ", " ".join(_words(text))))
-    return set(rest) <= _MUMBLED
+    """Nothing in it that a recogniser does not also make of an `um-hmm`: any word of one syllable, when it stands alone."""
+    words = _words(text)
+    rest = _words(re.sub(rf"\b(?:{_LISTENING})\b", " ", " ".join(words)))
+    alone = len(words) == 1 and words[0] not in _STOPS and len(_VOWELS.findall(words[0].rstrip("e"))) <= 1
+    return set(rest) <= _MUMBLED or alone
 
 
 def _words(text: str) -> list[str]:
@@ -452,6 +454,7 @@ _MUMBLED = {
     "the",
 }
 """What recognisers make of `um-hmm`, `sure`, `gotcha`, `cool` and their like, and of the silence after a word; never enough alone."""
+_VOWELS = re.compile(r"[aeiouy]+")
 _GO_ON = {"but", "so", "and", "i", "for"}
 """After a word that only says `I am listening` these lead on to more, if there is time for more."""
 _STOPS = {

@@ -70,6 +70,7 @@ def test_how_a_text_ends(text: str, asked: str, how: Ending) -> None:
         ("That's right.", Wish.NONE),
         ("Amen.", Wish.PERHAPS),
         ("Yeah, but", Wish.GOES_ON),
+        ("Oh, I", Wish.PERHAPS),
         ("Wait.", Wish.FLOOR),
         ("No, no.", Wish.FLOOR),
         ("Okay, wait", Wish.FLOOR),
@@ -85,6 +86,8 @@ def test_what_words_over_the_bot_ask_for(text: str, asks: Wish) -> None:
 def test_what_recognisers_make_of_a_murmur() -> None:
     assert mumbled("Amen.")
     assert mumbled("Mm-hmm, okay.")
+    assert mumbled("Come.")
+    assert not mumbled("Stop.")
     assert not mumbled("Parcel?")
 
 
