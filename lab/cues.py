@@ -95,7 +95,12 @@ def mumbled(text: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9@]+(?:'[a-z]+)*", text.casefold().replace("\u2019", "'"))
+    words = re.findall(r"[a-z0-9@]+(?:'[a-z]+)*", text.casefold().replace("\u2019", "'"))
+    return [word.replace("o", "0").replace("l", "1") if _DIGITS_AND_O.fullmatch(word) else word for word in words]
+
+
+_DIGITS_AND_O = re.compile(r"(?=.*\d)[\dol]+")
+"""`2o2` and `l1`: digits that a recogniser wrote as the letters that look like them."""
 
 
 # -- numbers, addresses, spelling --------------------------------------------------------------------------------------
@@ -113,11 +118,14 @@ _ASKED: tuple[tuple[Expects, str], ...] = (
         r"\b(?:order|account|policy|invoice|customer|reference|booking|tracking|card|serial|member|case|ticket)\b[\w ]*\bnumber\b"
         r"|\b(?:zip|post|postal|access|booking|security|confirmation|reference) ?code\b|\bsocial security\b",
     ),
+    ("phone_number", r"\b(?:your|a|the|what|which|best|new|another|other) number\b(?! of)"),
 )
 _DIGIT = {
     **{str(n): 1 for n in range(10)},
     **dict.fromkeys(["zero", "oh", "o", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"], 1),
 }
+_ZEROS = ("oh", "zero", "o")
+"""Nobody answers with one of them alone."""
 _LETTERS = re.compile(r"(?:[a-z]-)+[a-z]")
 _ADDRESS_DONE = re.compile(r"(?:@|\bat\b).*(?:\.|\bdot\b) ?(?:com|org|net|edu|gov|info|biz|io|co|us|uk|de|ca)\W*$")
 _DOMAIN_DONE = re.compile(r"(?:\.|\bdot |-)(?:com|org|net|edu|gov|info)\W*$")
@@ -184,8 +192,11 @@ def _unfinished_value(text: str, words: list[str], expects: Expects | None) -> b
         return False
     tail, total = _tail_digits(words), _all_digits(words)
     spelled = _spelled(low, words)
-    if expects == "phone_number" and 0 < total < _PHONE_DIGITS:
+    begun = total or (tail and (len(words) <= 2 or words[-2] == "is"))
+    if expects == "phone_number" and begun and total < _PHONE_DIGITS:
         return True
+    if tail and all(word in _DIGIT or word.isdigit() for word in words) and (len(words) > 1 or words[0] in _ZEROS):
+        return total < _PHONE_DIGITS
     if expects == "email" and (spelled or "@" in low or len(words) <= 3 or words[-1] in ("at", "dot")):
         return True
     if expects == "spelling" and (spelled or len(words[-1]) == 1 or len(words) <= 2):
