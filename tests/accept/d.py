@@ -11,12 +11,13 @@ import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import yaml
@@ -230,15 +231,16 @@ def words() -> dict[str, Any]:
 
 
 def quick() -> dict[str, Any]:
-    """floor.py's tests run in under a second."""
-    took = []
+    """floor.py's tests run in under a second: the tests themselves, beside which stands what pytest says with their import."""
+    inside, whole = [], []
     for _ in range(3):
-        began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "pytest", "tests/lab/test_floor.py"], cwd=ROOT, capture_output=True, text=True)  # fmt: skip
-        took.append(time.monotonic() - began)
-        assert done.returncode == 0, done.stdout
-    inside = float(done.stdout.rsplit(" in ", 1)[1].split("s")[0])
-    return {"held": inside < 1.0, "pytest says": inside, "with start-up": round(min(took), 2)}
+        with tempfile.NamedTemporaryFile(suffix=".xml") as report:
+            command = [sys.executable, "-m", "pytest", "tests/lab/test_floor.py", f"--junitxml={report.name}"]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout
+            inside.append(sum(float(case.get("time", 0)) for case in ElementTree.parse(report.name).iter("testcase")))
+        whole.append(float(done.stdout.rsplit(" in ", 1)[1].split("s")[0]))
+    return {"held": min(inside) < 1.0, "tests": round(min(inside), 2), "pytest says": min(whole)}
 
 
 def answers() -> dict[str, Any]:
