@@ -106,7 +106,10 @@ _DIGITS_AND_O = re.compile(r"(?=.*\d)[\dol]+")
 # -- numbers, addresses, spelling --------------------------------------------------------------------------------------
 
 _ASKED: tuple[tuple[Expects, str], ...] = (
-    ("email", r"\be-?mail\b|\bmail address\b"),
+    (
+        "email",
+        r"\be-?mail\b|\bmail address\b|\bwhere\b.*\b(?:send|sent|mail|mailed|receipt|confirmation|invoice)\b|\b(?:what|which) address\b",
+    ),
     ("spelling", r"\bspell\b|\bletter by letter\b"),
     (
         "phone_number",
@@ -129,6 +132,7 @@ _ZEROS = ("oh", "zero", "o")
 _LETTERS = re.compile(r"(?:[a-z]-)+[a-z]")
 _ADDRESS_DONE = re.compile(r"(?:@|\bat\b).*(?:\.|\bdot\b) ?(?:com|org|net|edu|gov|info|biz|io|co|us|uk|de|ca)\W*$")
 _DOMAIN_DONE = re.compile(r"(?:\.|\bdot |-)(?:com|org|net|edu|gov|info)\W*$")
+_PROVIDERS = {"gmail", "yahoo", "hotmail", "outlook", "icloud", "aol"}
 _PHONE_DIGITS = 10
 
 
@@ -197,7 +201,10 @@ def _unfinished_value(text: str, words: list[str], expects: Expects | None) -> b
         return True
     if tail and all(word in _DIGIT or word.isdigit() for word in words) and (len(words) > 1 or words[0] in _ZEROS):
         return total < _PHONE_DIGITS
-    if expects == "email" and (spelled or "@" in low or len(words) <= 3 or words[-1] in ("at", "dot")):
+    letter = any(len(word) == 1 and word.isalpha() and word not in ("i", "a") for word in words)
+    if expects == "email" and (spelled or letter or "@" in low or len(words) <= 3 or words[-1] in ("at", "dot")):
+        return True
+    if letter and (len(words) == 1 or words[-1] in _PROVIDERS):
         return True
     if expects == "spelling" and (spelled or len(words[-1]) == 1 or len(words) <= 2):
         return True
@@ -328,6 +335,8 @@ _NEEDS_MORE_EVEN_ASKED = {
 }
 _BREAKS = re.compile(
     r"\b(?:my name is|i would|i want|i need|i think|i guess|i was thinking|i was going|i have|i was wondering|let me(?: see| think)?"
+    r"|(?:am|is|are|was|were|been|be|i'm|we're|keep|kept) (?:having|getting|taking|using|calling about|looking for|trying to|thinking of|talking about)"
+    r"|(?:tell|told|remind) (?:him|her|them|you|me|us) that|i (?:think|hope|guess|believe) that"
     r"|can you|could you|would you|do you|is it|are you|what about|how about|the thing is|i don't|i can't|i'm not|we could|you could"
     r"|i sent it|put it|the other|at least|kind of|sort of|i mean|you know)$"
 )
