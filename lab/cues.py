@@ -66,7 +66,7 @@ class Wish(Enum):
     NONE = "they only listen"
     PERHAPS = "not enough words to tell"
     GOES_ON = "they only listen, unless more follows"
-    LIKELY = "several words, none of which asks for the floor by itself"
+    LIKELY = "two words, none of which asks for the floor by itself"
     FLOOR = "they want to speak"
 
 
@@ -83,7 +83,9 @@ def wish(text: str) -> Wish:
     opening = set(rest) - _MUMBLED
     if opening & _STOPS:
         return Wish.FLOOR
-    return Wish.LIKELY if len(opening) >= 2 else Wish.PERHAPS
+    if len(opening) > 2:
+        return Wish.FLOOR
+    return Wish.LIKELY if len(opening) == 2 else Wish.PERHAPS
 
 
 def mumbled(text: str) -> bool:
