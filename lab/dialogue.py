@@ -183,8 +183,10 @@ class Dialogue:
             line = course.ask_back(flow, state, today)
             how = "gave_up" if line.end else "asked_back"
         elif pick.kind == "none":
-            sentence, dropped = await self._made_up(history, heard)
-            line = course.digress(flow, state, sentence, today, asked=guard.asks(heard) or guard.is_order(heard))
+            asked = guard.asks(heard) or guard.is_order(heard)
+            # what a small model says to a remark is beside it as often as not; a few neutral words never are
+            sentence, dropped = await self._made_up(history, heard) if asked else (None, "a remark")
+            line = course.digress(flow, state, sentence, today, asked=asked)
             how = "gave_up" if line.end else "generated" if sentence else "unknown"
             facts["dropped"] = dropped or facts.get("dropped")
         else:
