@@ -27,6 +27,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from lab import audio, cues, events, voiced
+from lab.ahead import Ahead
+from lab.cues import Ending
 from lab.dialogue import Dialogue, Piece, Plan
 from lab.echo import Echo
 from lab.errors import LabError
@@ -77,6 +79,8 @@ ANSWER_AFTER = 0.3
 """Seconds after our line, in which a word thrown in behind its question becomes the answer."""
 LAST_WORD_WORDS = 4
 """After we have said goodbye, this much from them is a goodbye too and gets no answer."""
+_MORE_TO_COME = (Ending.OPEN, Ending.COUNTING)
+"""Endings after which the wait is long and it is most likely that they go on: no answer is made ahead."""
 BYE_PATIENCE = 250
 """Frames to wait for the line to end after hanging up, before leaving it behind."""
 
@@ -136,6 +140,8 @@ class _Timing:
     first: float | None = None
     phrase: float | None = None
     sound: float | None = None
+    stages: dict[str, float] = field(default_factory=dict)
+    """How long each took, not yet told."""
 
     def parts(self, gap: float, now: float) -> dict[str, float]:
         """The stages of a gap of so many seconds that ends now, one after the other."""
@@ -168,6 +174,29 @@ class _Line:
     ducked: bool = False
     thrown: tuple[_Theirs, int, int] | None = None
     """A word thrown into it: the turn it would be, its last frame, and how much of us had been played when it began."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A phrase that can be heard."""
+
+    phrase: str
+    pcm: bytes
+
+
+_Made = Plan | ToolAnswer | ToolCall | _Sound
+"""What a line is made of."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An answer to their words so far, made before it is known that they have finished."""
+
+    ended: int
+    """Their last voiced frame."""
+    history: Sequence[Turn]
+    timing: _Timing
+    made: Ahead[_Made]
 
 
 @dataclass(slots=True)
@@ -239,6 +268,8 @@ class Call:
         self._ear_from = 0
         self._reply: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
+        self._rehearsing: asyncio.Task[None] | None = None
+        self._draft: _Draft | None = None
         self._opening = False
         self._line: _Line | None = None
         self._floor_free = asyncio.Event()
@@ -340,6 +371,8 @@ class Call:
         for move in self._floor.step(probability, sounding=self._sounding, busy=self._busy):
             if self._cause is None:
                 self._on_move(move)
+        if self._draft is not None and self._floor.spoke[1] > self._draft.ended:
+            self._drop_draft()
         if self._line is None and not self._floor.listening:
             self._floor_free.set()
         else:
@@ -370,6 +403,7 @@ class Call:
     def _on_move(self, move: Move) -> None:
         match move:
             case Began(began):
+                self._cancel_rehearsal()
                 self._theirs = _Theirs(self._next_turn(), began, said=False, played=self._playout.played)
                 self._speech_began(self.part.them, self._theirs.turn, began)
             case Resumed():
@@ -514,6 +548,7 @@ class Call:
             text = theirs.words  # a recogniser that gives up on the whole of a long turn had understood its beginning
         if theirs is self._theirs:
             self._floor.heard(text, ended)
+            self._answer_ahead(theirs, ended, text)
         return text
 
     async def _note(self, theirs: _Theirs, ended: int) -> str:
@@ -563,94 +598,122 @@ class Call:
             return
         self._closing = None
         self._cancel_warming()
-        await self._speak(self.engines.dialogue.reply(self._history()), answers=theirs.turn, timing=timing)
+        self._cancel_rehearsal()
+        draft, self._draft = self._draft, None
+        if draft is not None and draft.ended == ended and draft.history == self._history():
+            timing, draft.timing.over, draft.timing.text = draft.timing, timing.over, timing.text
+            made = draft.made.taken()
+        else:
+            if draft is not None:
+                draft.made.drop()
+            made = self._make(self.engines.dialogue.reply(self._history()), timing)
+        await self._speak(made, answers=theirs.turn, timing=timing)
+
+    def _answer_ahead(self, theirs: _Theirs, ended: int, text: str) -> None:
+        """They have fallen silent and these are their words so far: make what we would answer, as far as its first sound."""
+        self._drop_draft()
+        responder = self.engines.dialogue.responder
+        able = responder.done() and not responder.cancelled() and responder.exception() is None
+        if not able or not responder.result().facts.ahead or not text or theirs.said:
+            return
+        if not self._floor.listening or self._line is not None or self._busy or self._closing or self._cause:
+            return
+        if cues.ending(text, self._floor.expects) in _MORE_TO_COME:
+            return
+        self._cancel_warming()
+        history, decided = [*self._history(), Turn(self.part.them, text)], asyncio.Event()
+        timing = _Timing(self.pace.now())
+        made = self._make(self.engines.dialogue.reply(history, decided), timing)
+        ahead = Ahead(made, lambda item: isinstance(item, _Sound), decided)
+        self._draft = _Draft(ended, history, timing, ahead)
+
+    def _drop_draft(self) -> None:
+        if self._draft is not None:
+            self._draft.made.drop()
+            self._draft = None
 
     async def _say(self, text: str, *, answers: int | None, then: str | None = None) -> None:
         async def whole() -> AsyncGenerator[Piece, None]:
             yield text
 
-        await self._speak(whole(), answers=answers, then=then)
+        await self._speak(self._make(whole(), _Timing(0.0)), answers=answers, then=then)
+
+    async def _make(self, pieces: AsyncGenerator[Piece, None], timing: _Timing) -> AsyncGenerator[_Made, None]:
+        """A line, phrase by phrase as it is written. Nothing of it is heard or logged yet."""
+        phrases, asked, first = Phrases(), self.pace.now(), True
+        voice = await asyncio.shield(self.engines.voice)
+
+        async def sound(phrase: str) -> _Sound:
+            began = self.pace.now()
+            timing.phrase = timing.phrase or began
+            made = _Sound(phrase, await self._spoken(voice, phrase))
+            if timing.sound is None:
+                timing.sound = self.pace.now()
+                timing.stages["tts_first"] = timing.sound - began
+            return made
+
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if timing.first is None and not (isinstance(piece, Plan) and piece.how == "free"):
+                    timing.first = self.pace.now()
+                if first and isinstance(piece, str | ToolCall):
+                    timing.stages["llm_first"], first = self.pace.now() - asked, False
+                if isinstance(piece, str):
+                    for phrase in phrases.feed(piece):
+                        yield await sound(phrase)
+                    continue
+                yield piece
+                if isinstance(piece, ToolCall) and self.part.me == "customer" and piece.name in (NOISE, SILENCE):
+                    for phrase in phrases.rest():
+                        yield await sound(phrase)
+                    yield _Sound("", _sound(piece, self.line.rate))
+        for phrase in phrases.rest():
+            yield await sound(phrase)
+
+    async def _spoken(self, voice: Voice, phrase: str) -> bytes:
+        rate = self.line.rate
+        async with aclosing(stream(lambda stop: voice.speak(phrase, rate, stop), self.pace, "tts")) as chunks:
+            return b"".join([chunk async for chunk in chunks])
 
     async def _speak(
         self,
-        pieces: AsyncGenerator[Piece, None],
+        made: AsyncGenerator[_Made, None],
         *,
         answers: int | None,
         timing: _Timing | None = None,
         then: str | None = None,
     ) -> None:
-        """Say a line as it is written. Its audio is queued phrase by phrase; the tick loop follows it out.
+        """Say a line as it is made. Its audio is queued phrase by phrase; the tick loop follows it out.
 
         then: cause to hang up with once it is out.
         """
-        phrases, asked = Phrases(), self.pace.now()
         plan: Plan | None = None
-        voice = await asyncio.shield(self.engines.voice)
         line: _Line | None = None
-        held: list[tuple[str, bytes]] = []
+        held: list[_Sound] = []
 
-        async def out(phrase: str, pcm: bytes) -> None:
+        async def out(sound: _Sound) -> None:
             nonlocal line, plan
-            if timing is not None and timing.sound is None:
-                timing.sound = self.pace.now()
-            line = await self._queue(phrase, pcm, line, answers, timing)
+            self._tell_stages(answers, timing)
+            line = await self._queue(sound, line, answers, timing)
             self._begun(plan, line, answers)
             plan = None
 
-        async def hold(phrase: str, pcm: bytes) -> None:
-            held.append((phrase, pcm))
-
-        sound = hold if self.part.whole_lines else out
-        async with aclosing(pieces):
-            first = True
-            async for piece in pieces:
-                free = isinstance(piece, Plan) and piece.how == "free"
-                if timing is not None and timing.first is None and not free:
-                    timing.first = self.pace.now()
-                if isinstance(piece, Plan):
-                    plan = piece
-                    continue
-                if isinstance(piece, ToolAnswer):
-                    if piece.again:
-                        continue
-                    self._emit(
-                        events.ToolAnswered(
-                            at=self.at,
-                            name=piece.name,
-                            ok=piece.ok,
-                            data=shown(piece.data),
-                            error=piece.error,
-                            took=piece.took,
-                        )
-                    )
-                    continue
-                if first and answers is not None:
-                    self._stage(answers, "llm_first", asked)
-                first = False
-                if isinstance(piece, ToolCall):
-                    self._emit(events.ToolCalled(at=self.at, name=piece.name, arguments=dict(piece.arguments)))
-                    then = "end_call" if piece.name == "end_call" else then
-                    if self.part.me == "customer" and piece.name in (NOISE, SILENCE):
-                        for phrase in phrases.rest():
-                            await sound(
-                                phrase,
-                                await self._made(
-                                    voice, phrase, timing, first=line is None and not held, answers=answers
-                                ),
-                            )
-                        await sound("", _sound(piece, self.line.rate))
-                    continue
-                for phrase in phrases.feed(piece):
-                    await sound(
-                        phrase,
-                        await self._made(voice, phrase, timing, first=line is None and not held, answers=answers),
-                    )
-        for phrase in phrases.rest():
-            await sound(
-                phrase, await self._made(voice, phrase, timing, first=line is None and not held, answers=answers)
-            )
-        for phrase, pcm in held:
-            await out(phrase, pcm)
+        async with aclosing(made) as items:
+            async for item in items:
+                if isinstance(item, Plan):
+                    plan = item
+                elif isinstance(item, ToolAnswer):
+                    self._tool_answered(item)
+                elif isinstance(item, ToolCall):
+                    self._emit(events.ToolCalled(at=self.at, name=item.name, arguments=dict(item.arguments)))
+                    then = "end_call" if item.name == "end_call" else then
+                elif self.part.whole_lines:
+                    held.append(item)
+                else:
+                    await out(item)
+        for sound in held:
+            await out(sound)
+        self._tell_stages(answers, timing)
         self._begun(plan, line, answers)
         self._opening = False
         if line is None:  # nothing to say
@@ -659,6 +722,46 @@ class Call:
             return
         line.then = then or ("closure_phrase" if self._closes(self._playout.text) else None)
         line.complete = True
+        self._rehearse_soon()
+
+    def _tool_answered(self, answer: ToolAnswer) -> None:
+        if not answer.again:
+            data, error = shown(answer.data), answer.error
+            self._emit(
+                events.ToolAnswered(
+                    at=self.at, name=answer.name, ok=answer.ok, data=data, error=error, took=answer.took
+                )
+            )
+
+    def _tell_stages(self, answers: int | None, timing: _Timing | None) -> None:
+        if answers is None or timing is None:
+            return
+        for stage, took in timing.stages.items():
+            self._emit(events.Stage(at=self.at, turn=answers, stage=stage, took=round(took, 3)))
+        timing.stages.clear()
+
+    def _rehearse_soon(self) -> None:
+        """While nothing else is to be done: have the voice say what we may say next."""
+        self._cancel_rehearsal()
+        if self.part.me == "bot":
+            self._rehearsing = self._keep(asyncio.ensure_future(self._rehearse()))
+
+    async def _rehearse(self) -> None:
+        voice = await asyncio.shield(self.engines.voice)
+        if not voice.facts.remembers:
+            return
+        lines = [_phrases(text) for text in (*self.engines.dialogue.likely(), *self.part.ask_again)]
+        for phrase in dict.fromkeys(line[0] for line in lines if line):
+            if "{{" not in phrase:
+                await self._spoken(voice, phrase)
+        for phrase in dict.fromkeys(phrase for line in lines for phrase in line[1:]):
+            if "{{" not in phrase:
+                await self._spoken(voice, phrase)
+
+    def _cancel_rehearsal(self) -> None:
+        if self._rehearsing is not None:
+            self._rehearsing.cancel()
+            self._rehearsing = None
 
     def _begun(self, plan: Plan | None, line: _Line | None, answers: int | None) -> None:
         """The line of `plan` is on its way to their ear: the conversation stands there now."""
@@ -685,24 +788,9 @@ class Call:
             )
         )
 
-    async def _made(
-        self, voice: Voice, phrase: str, timing: _Timing | None, *, first: bool, answers: int | None
-    ) -> bytes:
-        """The sound of `phrase`. first: of the line"""
-        asked, rate = self.pace.now(), self.line.rate
-        if timing is not None and timing.phrase is None:
-            timing.phrase = asked
-        async with aclosing(stream(lambda stop: voice.speak(phrase, rate, stop), self.pace, "tts")) as chunks:
-            pcm = b"".join([chunk async for chunk in chunks])
-        if first and answers is not None:
-            self._stage(answers, "tts_first", asked)
-        return pcm
-
-    async def _queue(
-        self, phrase: str, pcm: bytes, line: _Line | None, answers: int | None, timing: _Timing | None
-    ) -> _Line:
-        """Put sound behind what `line` has; begin a line where there is none."""
-        rate = self.line.rate
+    async def _queue(self, sound: _Sound, line: _Line | None, answers: int | None, timing: _Timing | None) -> _Line:
+        """Put `sound` behind what `line` has; begin a line where there is none."""
+        rate, phrase = self.line.rate, sound.phrase
         if line is None:
             # until they are silent, and a line of ours that was cut is confirmed by the line a frame or two later
             await self._floor_free.wait()
@@ -714,9 +802,9 @@ class Call:
         else:
             # a silence or a noise is what it is; the pause between what is said before and after it is made once
             pause = audio.silence(pause_after(self._playout.last_phrase), rate) if phrase else b""
-        quiet, sound = len(pause) // audio.SAMPLE_BYTES, len(pcm) // audio.SAMPLE_BYTES
-        self._playout.add(phrase, quiet + sound, quiet=quiet)
-        self.line.say(pause + pcm)
+        quiet, voiced_samples = len(pause) // audio.SAMPLE_BYTES, len(sound.pcm) // audio.SAMPLE_BYTES
+        self._playout.add(phrase, quiet + voiced_samples, quiet=quiet)
+        self.line.say(pause + sound.pcm)
         self._emit(events.Partial(at=self.at, who=self.part.me, turn=line.turn, text=self._playout.text))
         return line
 
@@ -811,6 +899,8 @@ class Call:
     async def _warm(self) -> None:
         """While they take their turn: have the responder read what was said so far."""
         await self.engines.dialogue.warm(self._history())
+        if self._rehearsing is None and not self._floor.listening:
+            self._rehearse_soon()
 
     def _cancel_warming(self) -> None:
         if self._warming is not None:
@@ -853,9 +943,6 @@ class Call:
     def _speech_began(self, who: Who, turn: int, frame: int) -> None:
         self._emit(events.SpeechBegan(at=self.at, who=who, turn=turn, began=round(self._moment(frame), 3)))
 
-    def _stage(self, turn: int, stage: str, since: float) -> None:
-        self._emit(events.Stage(at=self.at, turn=turn, stage=stage, took=round(self.pace.now() - since, 3)))
-
     def _history(self) -> Sequence[Turn]:
         return [turn for _, turn in sorted(self._turns.items()) if turn.text]
 
@@ -864,6 +951,7 @@ class Call:
     async def _finish(self, end: Signal | None) -> None:
         """Log what was still under way, then the end itself."""
         self._cancel_reply()
+        self._drop_draft()
         self._cancel_note()
         if self._line is not None:
             self._line.cut = self._line.cut or not (self._line.complete and self._playout.empty)
@@ -922,6 +1010,11 @@ def _sound(action: ToolCall, rate: int) -> bytes:
 
 def _where(error: BaseException) -> str:
     return (error.where if isinstance(error, LabError) else None) or type(error).__name__
+
+
+def _phrases(text: str) -> list[str]:
+    phrases = Phrases()
+    return [*phrases.feed(text), *phrases.rest()]
 
 
 def _plain(text: str) -> str:

@@ -140,9 +140,26 @@ class Dialogue:
         flow, state = self.brief.flow, self.state
         return flow.expects(state.step) if flow and state else None
 
-    def reply(self, history: Sequence[Past]) -> AsyncGenerator[Piece, None]:
-        """A plan, then the pieces of the next line. history: what was heard."""
-        return self._prepared(history) if self.brief.flow else self._free(list(history))
+    def reply(self, history: Sequence[Past], decided: asyncio.Event | None = None) -> AsyncGenerator[Piece, None]:
+        """A plan, then the pieces of the next line. history: what was heard.
+
+        decided: before it is set, no tool is called; None: it is certain that the line is wanted
+        """
+        return self._prepared(history, decided) if self.brief.flow else self._free(list(history), decided)
+
+    def likely(self) -> list[str]:
+        """Lines that may come next, as far as they are known now; `{{` is in what is not."""
+        flow, state, today = self.brief.flow, self.state, self.brief.today
+        if flow is None or state is None:
+            return []
+        lines = [
+            course.follow(flow, state, key, course.constants(flow, answer, today), today).text
+            for key, answer in course.candidates(flow, state).items()
+        ]
+        following = {answer.next for answer in flow.steps[state.step].answers.values()} | {flow.steps[state.step].next}
+        lines += [text for name in following if name in flow.steps for text in flow.steps[name].says[:1]]
+        lines += [course.ask_back(flow, state, today).text, course.digress(flow, state, None, today).text]
+        return [template.render(line, self._saved).text for line in lines]
 
     async def warm(self, history: Sequence[Past]) -> None:
         """While the customer takes their turn: have everything read what was said so far."""
@@ -165,7 +182,7 @@ class Dialogue:
 
     # -- prepared ------------------------------------------------------------------------------------------------------
 
-    async def _prepared(self, history: Sequence[Past]) -> AsyncGenerator[Piece, None]:
+    async def _prepared(self, history: Sequence[Past], decided: asyncio.Event | None) -> AsyncGenerator[Piece, None]:
         flow, state, today = self.brief.flow, self.state, self.brief.today
         assert flow is not None, "reply() has seen to it"
         assert state is not None, "made beside the flow"
@@ -195,7 +212,7 @@ class Dialogue:
             failure: str | None = None
             if tool:
                 known = {**state.fields, **state.pending, **filled}
-                async with aclosing(self._use(tool, self._values(known), None)) as pieces:
+                async with aclosing(self._use(tool, self._values(known), None, decided)) as pieces:
                     async for piece in pieces:
                         if isinstance(piece, tools.ToolAnswer) and not piece.ok:
                             failure = self._tool(tool).on_failure or flow.unknown[0]
@@ -367,9 +384,15 @@ class Dialogue:
         return {**self.brief.values, **fields, **self._saved}
 
     async def _use(
-        self, name: str, variables: Mapping[str, str], arguments: Mapping[str, Any] | None
+        self,
+        name: str,
+        variables: Mapping[str, str],
+        arguments: Mapping[str, Any] | None,
+        decided: asyncio.Event | None,
     ) -> AsyncGenerator[Piece, None]:
         """The call, a filler when it takes long, and what came of it. What worked once in this call is not done again."""
+        if decided is not None:
+            await decided.wait()
         tool = self._tool(name)
         given = dict(arguments) if arguments is not None else tools.prepared(tool, variables)
         key = json.dumps([name, given], sort_keys=True, default=str)
@@ -395,13 +418,13 @@ class Dialogue:
 
     # -- free ----------------------------------------------------------------------------------------------------------
 
-    async def _free(self, history: list[Past]) -> AsyncGenerator[Piece, None]:
+    async def _free(self, history: list[Past], decided: asyncio.Event | None) -> AsyncGenerator[Piece, None]:
         responder = await asyncio.shield(self.responder)
         system = self.brief.system
         offered = tools.definitions(self.brief.tools) if self.brief.tools else []
         yield Plan("free")
         if offered and not responder.facts.calls_tools:
-            async with aclosing(self._chosen_tool(responder, history)) as pieces:
+            async with aclosing(self._chosen_tool(responder, history, decided)) as pieces:
                 async for piece in pieces:
                     yield piece
         for _ in range(MOST_ROUNDS):
@@ -421,14 +444,16 @@ class Dialogue:
                         yield word
             if called is None:
                 return
-            async with aclosing(self._use(called.name, self._values({}), called.arguments)) as pieces:
+            async with aclosing(self._use(called.name, self._values({}), called.arguments, decided)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, tools.ToolAnswer):
                         history.append(ToolResult(called, piece.data if piece.ok else {"error": piece.error}))
                     yield piece
         yield HELPLESS
 
-    async def _chosen_tool(self, responder: Responder, history: list[Past]) -> AsyncGenerator[Piece, None]:
+    async def _chosen_tool(
+        self, responder: Responder, history: list[Past], decided: asyncio.Event | None
+    ) -> AsyncGenerator[Piece, None]:
         """For a model that calls none itself: which tool, by a letter; its arguments, by its schema."""
         names = list(self.brief.tools)
         letters = [chr(ord("A") + i) for i in range(len(names) + 1)]
@@ -455,7 +480,7 @@ class Dialogue:
                     arguments = json.loads("".join([piece async for piece in written]) or "{}")
                 except (ValueError, ModelError):
                     return
-        async with aclosing(self._use(name, self._values({}), arguments)) as used:
+        async with aclosing(self._use(name, self._values({}), arguments, decided)) as used:
             async for piece in used:
                 if isinstance(piece, tools.ToolAnswer):
                     data = piece.data if piece.ok else {"error": piece.error}

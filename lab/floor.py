@@ -53,7 +53,7 @@ from lab.cues import Ending, Expects, Wish
 
 _ENTER, _LEAVE = 0.5, 0.35
 _DUCK_ONSET, _ONSET = 2, 3
-_PAUSE = 8
+_PAUSE = 5
 _RESTORE = 10
 _APART = 25
 _LISTEN_AGAIN = 6

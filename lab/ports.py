@@ -101,6 +101,10 @@ class EngineFacts:
     options: Mapping[str, Any] = field(default_factory=dict)
     calls_tools: bool = False
     """A Responder that calls tools of its own accord."""
+    ahead: bool = True
+    """A Responder that may be asked before it is known that an answer is wanted: it remembers nothing, and nobody pays for it."""
+    remembers: bool = False
+    """A Voice that gives at once what it has said before."""
 
 
 class Recognizer(Protocol):

@@ -36,6 +36,7 @@ from lab.pace import Pace
 from lab.persona import Mind, PersonaVoice, Script
 from lab.ports import Detector, Embedder, EngineFacts, Judge, Recognizer, Responder, Voice
 from lab.profile import Llm, Profile
+from lab.rehearsed import Rehearsed
 
 if TYPE_CHECKING:
     from lab.engines.llama import Llama
@@ -93,7 +94,7 @@ class Shelf:
         def make() -> Voice:
             found = models.locate(voice.voice, "voice")
             chosen = {"rate": voice.rate, "pitch": voice.pitch, **options}
-            return _piper()(found.path, name=voice.voice, sha256=found.sha256, **chosen)
+            return Rehearsed(_piper()(found.path, name=voice.voice, sha256=found.sha256, **chosen))
 
         return self._taped(_tts(voice, options), make, TapedVoice, voice.voice)
 

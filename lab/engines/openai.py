@@ -61,6 +61,7 @@ class OpenAIChat:
             version=httpx.__version__,
             options={**self._options, "server": self._where},
             calls_tools=True,
+            ahead=False,
         )
 
     def warm(self, system: str, stop: Stop, turns: Sequence[Past] = (), *, use: Use = "talk") -> None:

@@ -96,7 +96,7 @@ class ScriptedResponder:
     answer: what was heard -> what `respond` gives. analysis: the document `extract` gives.
     """
 
-    facts = EngineFacts("scripted", "rules", calls_tools=True)
+    facts = EngineFacts("scripted", "rules", calls_tools=True, ahead=False)
 
     def __init__(
         self, answer: Callable[[str], Iterable[str | ToolCall]], analysis: Mapping[str, Any] | None = None

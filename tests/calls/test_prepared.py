@@ -221,7 +221,7 @@ def test_a_reply_that_nobody_heard_changes_nothing() -> None:
     pause = CHARACTER_SECONDS * len(first) + 1.0  # the turn is over, its words are known, the voice has not begun
     slow = Pace("fixed", {"stt": 0.2, "tts": 1.0})
     talk = hold(robin(manners=manners), Script({5.0: first, 5.0 + pause: rest}, hangs_up=20.0), pace=slow)
-    assert len([e for e in talk.of(events.Stage) if e.stage == "llm_first"]) == 2
+    assert len([e for e in talk.of(events.Stage) if e.stage == "stt"]) == 2
     assert [(e.step, e.pick) for e in talk.of(events.Replied)] == [("ask", "move")]
     assert folded(talk, {}).fields == {}
     assert talk.end.cause == "hung_up"
