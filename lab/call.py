@@ -142,6 +142,10 @@ class _Timing:
     sound: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
     """How long each took, not yet told."""
+    ahead: bool = False
+    """Begun before it was known that they had finished."""
+    took: float = 0.0
+    """From when it was begun to its first sound."""
 
     def parts(self, gap: float, now: float) -> dict[str, float]:
         """The stages of a gap of so many seconds that ends now, one after the other."""
@@ -206,6 +210,9 @@ class _Hearing:
     ended: int
     text: asyncio.Task[str]
     hinted: bool
+    took: float = 0.0
+    wanted: bool = False
+    """Its text is the turn's, or it was a look while we spoke."""
 
 
 @dataclass(slots=True)
@@ -270,6 +277,10 @@ class Call:
         self._warming: asyncio.Task[None] | None = None
         self._rehearsing: asyncio.Task[None] | None = None
         self._draft: _Draft | None = None
+        self._hearings: list[_Hearing] = []
+        self._answering = {True: 0.0, False: 0.0}
+        """Seconds spent on answers until they could be heard: wanted, and not."""
+        self._prepared = 0.0
         self._opening = False
         self._line: _Line | None = None
         self._floor_free = asyncio.Event()
@@ -508,7 +519,14 @@ class Call:
                 theirs.hearing.text.cancel()
             pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)  # now: it may be forgotten soon
             task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended, pcm, hints=hints)))
-            theirs.hearing = _Hearing(ended, task, hints)
+            hearing = theirs.hearing = _Hearing(ended, task, hints, wanted=not hints)
+            self._hearings.append(hearing)
+            began = self.pace.now()
+
+            def done(_: asyncio.Task[str]) -> None:
+                hearing.took = self.pace.now() - began
+
+            task.add_done_callback(done)
         return theirs.hearing.text
 
     def _judge(self, ended: int) -> None:
@@ -556,6 +574,8 @@ class Call:
         asked = self.pace.now()
         text = (await asyncio.shield(self._hear(ended))).strip()
         took = round(self.pace.now() - asked, 3)
+        if theirs.hearing is not None:
+            theirs.hearing.wanted = True
         self._emit(events.Stage(at=self.at, turn=theirs.turn, stage="stt", took=took))
         theirs.said = True
         if text:
@@ -601,11 +621,12 @@ class Call:
         self._cancel_rehearsal()
         draft, self._draft = self._draft, None
         if draft is not None and draft.ended == ended and draft.history == self._history():
-            timing, draft.timing.over, draft.timing.text = draft.timing, timing.over, timing.text
+            over, text_known, timing = timing.over, timing.text, draft.timing
+            timing.over, timing.text, timing.ahead = over, text_known, True
             made = draft.made.taken()
         else:
             if draft is not None:
-                draft.made.drop()
+                self._dropped(draft)
             made = self._make(self.engines.dialogue.reply(self._history()), timing)
         await self._speak(made, answers=theirs.turn, timing=timing)
 
@@ -629,8 +650,13 @@ class Call:
 
     def _drop_draft(self) -> None:
         if self._draft is not None:
-            self._draft.made.drop()
+            self._dropped(self._draft)
             self._draft = None
+
+    def _dropped(self, draft: _Draft) -> None:
+        draft.made.drop()
+        now = self.pace.now()
+        self._answering[False] += (draft.timing.sound or now) - draft.timing.over
 
     async def _say(self, text: str, *, answers: int | None, then: str | None = None) -> None:
         async def whole() -> AsyncGenerator[Piece, None]:
@@ -649,6 +675,7 @@ class Call:
             made = _Sound(phrase, await self._spoken(voice, phrase))
             if timing.sound is None:
                 timing.sound = self.pace.now()
+                timing.took = timing.sound - asked
                 timing.stages["tts_first"] = timing.sound - began
             return made
 
@@ -693,6 +720,8 @@ class Call:
 
         async def out(sound: _Sound) -> None:
             nonlocal line, plan
+            if timing is not None and line is None:
+                self._answering[True] += timing.took
             self._tell_stages(answers, timing)
             line = await self._queue(sound, line, answers, timing)
             self._begun(plan, line, answers)
@@ -747,9 +776,15 @@ class Call:
             self._rehearsing = self._keep(asyncio.ensure_future(self._rehearse()))
 
     async def _rehearse(self) -> None:
-        voice = await asyncio.shield(self.engines.voice)
+        voice, began = await asyncio.shield(self.engines.voice), self.pace.now()
         if not voice.facts.remembers:
             return
+        try:
+            await self._say_beforehand(voice)
+        finally:
+            self._prepared += self.pace.now() - began
+
+    async def _say_beforehand(self, voice: Voice) -> None:
         lines = [_phrases(text) for text in (*self.engines.dialogue.likely(), *self.part.ask_again)]
         for phrase in dict.fromkeys(line[0] for line in lines if line):
             if "{{" not in phrase:
@@ -863,7 +898,10 @@ class Call:
         end = last + 1 if last is not None else (line.after + 1) * voiced.PER_FRAME
         gap = voiced.seconds(onset - end)
         parts = line.timing.parts(gap, self.pace.now()) if line.timing else {}
-        self._emit(events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=gap, parts=parts))
+        ahead = line.timing is not None and line.timing.ahead
+        self._emit(
+            events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=gap, ahead=ahead, parts=parts)
+        )
 
     def _line_out(self, line: _Line) -> None:
         self._line = None
@@ -967,8 +1005,20 @@ class Call:
             except Exception as error:  # noqa: BLE001 - whatever an engine does, the call's end is logged
                 self._failure = error
         detail = str(self._failure) if self._failure is not None else ""
+        if self.part.me == "bot" and self._answered is not None:
+            self._tell_effort()
         self._emit(events.Ended(at=self.at, cause=cause, by=end.by, code=end.code, reason=end.reason, detail=detail))
         self._emit(events.LineFacts(at=self.at, facts=dict(self.line.facts())))
+
+    def _tell_effort(self) -> None:
+        used, discarded = (
+            {
+                "hear": round(sum(hearing.took for hearing in self._hearings if hearing.wanted == wanted), 3),
+                "answer": round(self._answering[wanted], 3),
+            }
+            for wanted in (True, False)
+        )
+        self._emit(events.Effort(at=self.at, used=used, discarded=discarded, prepared=round(self._prepared, 3)))
 
     def _why(self, end: Signal) -> str:
         """The end's cause. When both sides hang up at once, it is whoever the signalling says."""

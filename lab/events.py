@@ -188,9 +188,24 @@ class ReplyGap(Event):
     """The bot's turn."""
     answers: int
     seconds: float
+    ahead: bool = False
+    """The answer had been begun before it was known that they had finished."""
     parts: dict[str, float] = field(default_factory=dict)
     """What it is made of, one after the other, seconds: endpointing (until the turn was over), stt (until its text was there), think
     (until the pick or the first token), phrase (until a first phrase was whole), tts (until it was sound), out (until it was heard)."""
+
+
+@_known
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort(Event):
+    """What the bot's engines worked for, told at the end. Seconds of waiting for them, by `hear` and `answer`."""
+
+    kind: ClassVar[str] = "effort"
+    used: dict[str, float]
+    discarded: dict[str, float]
+    """Begun before it was known that it would be wanted, and not wanted."""
+    prepared: float
+    """The voice, for lines that might come."""
 
 
 @_known

@@ -12,6 +12,8 @@ stages          what each engine took, asked to answered
 duck_latency    the customer's first voiced sample to the bot's softer voice, on the bot's side
 yield_latency   the customer's first voiced sample to the bot's last one, at the customer's ear; talk_over: both sounding meanwhile
 overlap, dead_air   at the customer's ear: both voiced for more than 0.3 s, both silent for 3 s and more
+work            seconds of waiting for engines: for what was wanted, for what was begun too early and thrown away (and its share of both),
+                and by the voice for lines that might come
 cpu             used by this process and its softphones, a customer of ours included
 """
 
@@ -56,6 +58,7 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
     line: dict[str, Any] | None = None
     ear: events.EarFacts | None = None
     measured: events.Measured | None = None
+    effort: events.Effort | None = None
     for event in log:
         match event:
             case events.Answered(at=at):
@@ -83,6 +86,8 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
                 counts["thrown_in"] += 1
             case events.ReEngaged():
                 counts["re_engagements"] += 1
+            case events.Effort():
+                effort = event
             case events.LineFacts(facts=facts):
                 line = facts
             case events.EarFacts():
@@ -105,9 +110,21 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
         "overlap": ear.overlap if ear else None,
         "dead_air": ear.dead_air if ear else None,
         "cpu": measured.cpu if measured else None,
+        "work": _work(effort) if effort else None,
         "line": line,
         "measurement": {
             "reliable": None if measured is None else not measured.doubts,
             "why": measured.doubts if measured else [],
         },
+    }
+
+
+def _work(effort: events.Effort) -> dict[str, Any]:
+    used, discarded = sum(effort.used.values()), sum(effort.discarded.values())
+    share = round(discarded / (used + discarded), 3) if used + discarded else None
+    return {
+        "used": round(used, 3),
+        "discarded": round(discarded, 3),
+        "discarded_share": share,
+        "prepared": effort.prepared,
     }

@@ -66,7 +66,7 @@ def fed(manners: Manners = MANNERS) -> Fed:
 
 def test_a_turn_counts_from_its_first_to_its_last_voiced_frame() -> None:
     talk = fed().feed(0, 10).feed(1, 20).feed(0, 40)
-    assert talk.moves == [(12, Began(10)), (37, Paused(29)), (59, TurnEnded(10, 29))]
+    assert talk.moves == [(12, Began(10)), (34, Paused(29)), (59, TurnEnded(10, 29))]
     assert talk.floor.spoke == (10, 29)
 
 
