@@ -23,13 +23,13 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from lab import audio, cues, events, voiced
 from lab.ahead import Ahead
 from lab.cues import Ending
-from lab.dialogue import Dialogue, Piece, Plan
+from lab.dialogue import Dialogue, Filler, Piece, Plan
 from lab.echo import Echo
 from lab.errors import LabError
 from lab.floor import (
@@ -175,6 +175,8 @@ class _Line:
     then: str | None = None
     """Cause to hang up with once it is out."""
     timing: _Timing | None = None
+    filler: bool = False
+    """It begins with words that are no answer."""
     ducked: bool = False
     thrown: tuple[_Theirs, int, int] | None = None
     """A word thrown into it: the turn it would be, its last frame, and how much of us had been played when it began."""
@@ -186,6 +188,7 @@ class _Sound:
 
     phrase: str
     pcm: bytes
+    filler: bool = False
 
 
 _Made = Plan | ToolAnswer | ToolCall | _Sound
@@ -685,6 +688,10 @@ class Call:
                     timing.first = self.pace.now()
                 if first and isinstance(piece, str | ToolCall):
                     timing.stages["llm_first"], first = self.pace.now() - asked, False
+                if isinstance(piece, Filler):
+                    for phrase in _phrases(piece):
+                        yield replace(await sound(phrase), filler=True)
+                    continue
                 if isinstance(piece, str):
                     for phrase in phrases.feed(piece):
                         yield await sound(phrase)
@@ -831,7 +838,7 @@ class Call:
             await self._floor_free.wait()
             self._floor_free.clear()
             after, maker = self._floor.spoke[1], asyncio.current_task()
-            line = self._line = _Line(self._next_turn(), answers, after, maker, timing=timing)
+            line = self._line = _Line(self._next_turn(), answers, after, maker, timing=timing, filler=sound.filler)
             self._playout.begin()
             pause = b""
         else:
@@ -900,7 +907,15 @@ class Call:
         parts = line.timing.parts(gap, self.pace.now()) if line.timing else {}
         ahead = line.timing is not None and line.timing.ahead
         self._emit(
-            events.ReplyGap(at=self.at, turn=line.turn, answers=line.answers, seconds=gap, ahead=ahead, parts=parts)
+            events.ReplyGap(
+                at=self.at,
+                turn=line.turn,
+                answers=line.answers,
+                seconds=gap,
+                filler=line.filler,
+                ahead=ahead,
+                parts=parts,
+            )
         )
 
     def _line_out(self, line: _Line) -> None:

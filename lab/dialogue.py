@@ -102,6 +102,10 @@ class Brief:
     """Where the customer is: what `tomorrow` counts from."""
 
 
+class Filler(str):
+    """Words that are no part of an answer: said while a tool takes its time."""
+
+
 Piece = str | ToolCall | Plan | tools.ToolAnswer
 
 
@@ -406,7 +410,7 @@ class Dialogue:
         try:
             done, _ = await asyncio.wait({asking}, timeout=FILLER_AFTER)
             if not done and tool.filler:
-                yield template.render(tool.filler[self._fillers % len(tool.filler)], variables).text + " "
+                yield Filler(template.render(tool.filler[self._fillers % len(tool.filler)], variables).text)
                 self._fillers += 1
             answer = await asking
         finally:

@@ -188,6 +188,8 @@ class ReplyGap(Event):
     """The bot's turn."""
     answers: int
     seconds: float
+    filler: bool = False
+    """What sounded first was no answer yet."""
     ahead: bool = False
     """The answer had been begun before it was known that they had finished."""
     parts: dict[str, float] = field(default_factory=dict)

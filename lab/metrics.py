@@ -5,6 +5,7 @@ Decides: what each figure counts. Refuses to know: how it is shown or compared.
 v2v             the customer's last voiced sample to the first voiced sample of the reply, both in what the customer's end said and
                 received; null where the customer is not ours
 v2v_inside      the same in what the bot's end received and sent
+filler          v2v_inside of replies that began with words that were no answer; they count in none of the others
 transport       what lies between the two
 parts           of v2v_inside, one after the other: endpointing, stt, think (the pick or the first token), phrase, tts, out
 greeting        the answer to the bot's first voiced frame
@@ -95,10 +96,14 @@ def metrics(log: Iterable[events.Event]) -> dict[str, Any]:
             case events.Measured():
                 measured = event
     parts = {name: [gap.parts[name] for gap in gaps.values() if name in gap.parts] for name in PARTS}
+    fillers = [gap.seconds for gap in gaps.values() if gap.filler]
+    gaps = {turn: gap for turn, gap in gaps.items() if not gap.filler}
+    heard = {turn: seconds for turn, seconds in heard.items() if turn in gaps}
     return {
         "turns": {who: sum(1 for w, _ in turns if w == who) for who in ("bot", "customer")},
         "v2v": summary(list(heard.values())),
         "v2v_inside": summary([gap.seconds for gap in gaps.values()]),
+        "filler": summary(fillers),
         "transport": summary([heard[turn] - gap.seconds for turn, gap in gaps.items() if turn in heard]),
         "parts": {name: summary(values) for name, values in parts.items()},
         "greeting": greeting,

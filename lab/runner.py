@@ -71,6 +71,10 @@ class Order:
     """What a persona does after the words of a reaction, by its name."""
 
 
+OTHER_CALLS = "other calls ran in this process"
+"""A doubt about a call's latencies."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A call that is over."""
@@ -189,7 +193,7 @@ class Lab:
             return ["thinking was charged by a table or a recording"]
         alone = len(self._calls) <= 1
         facts = next((e.facts for e in reversed(log) if isinstance(e, events.LineFacts)), {})
-        return guard.doubts() + late(facts.get("clock", {})) + ([] if alone else ["other calls ran in this process"])
+        return guard.doubts() + late(facts.get("clock", {})) + ([] if alone else [OTHER_CALLS])
 
     def _give_up(self, error: Exception, recorder: record.Recorder) -> None:
         """What could not be carried or kept has a result too, as far as the disk lets us."""

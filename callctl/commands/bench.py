@@ -41,9 +41,12 @@ def latency(
         bool, typer.Option("--free", help="Without prepared answers: the model writes every line.")
     ] = False,
     turns: Annotated[int, typer.Option(min=1, help="Only the first so many of the customer's turns.")] = 100,
+    at_once: Annotated[int, typer.Option("--calls", min=1, max=8, help="Calls held at the same time.")] = 1,
     compare: Compare = None,
 ) -> None:
     """How long the bot takes to answer, over real SIP: 36 turns of a customer whose lines are sound before the call begins."""
+    import asyncio
+
     from rich.console import Console
 
     from lab.bench import latency as bench
@@ -59,12 +62,14 @@ def latency(
         async with Lab(bench.carrier(), recordings_root()) as lab:
             for number in range(passes):
                 console.print(f"pass {number + 1} of {passes}: about {6 * len(said)} s", style="dim")
-                found, call = await bench.run(lab, bot, said, told=lambda one: _show_turn(console, one))
-                judged += found
-                calls.append(call)
+                held = [bench.run(lab, bot, said, told=lambda one: _show_turn(console, one)) for _ in range(at_once)]
+                for found, call in await asyncio.gather(*held):
+                    judged += found
+                    calls.append({**call, "v2v": bench.figures(found)["v2v"]})
         return {**bench.figures(judged), "calls": calls}
 
-    _finish("latency", _run(measure), {"set": list(sets or ()), "free": free, "passes": passes}, as_json, compare)
+    asked = {"set": list(sets or ()), "free": free, "passes": passes, "calls": at_once}
+    _finish("latency", _run(measure), asked, as_json, compare)
 
 
 @app.command("barge-in")

@@ -29,7 +29,7 @@ from lab.caller import Ways
 from lab.carrier import Carrier
 from lab.metrics import PARTS, summary
 from lab.profile import Profile, Resolved
-from lab.runner import Finished, Lab, Order
+from lab.runner import OTHER_CALLS, Finished, Lab, Order
 from lab.scenario import After, Step
 from lab.strict import OneOrMore, Strict
 from lab.voiced import BLOCK_SECONDS
@@ -73,6 +73,8 @@ class Judged:
     v2v: float | None
     inside: float | None
     parts: dict[str, float]
+    filler: bool
+    """What was heard first was no answer yet."""
     reply: str
     heard: str
     """What the bot made of it."""
@@ -131,7 +133,8 @@ async def run(
         "cpu_per_minute": round(used / minutes, 2) if used is not None else None,
         "greeting": call.result.callctl.metrics["greeting"],
         "worst_tick": round(facts.get("clock", {}).get("worst_tick_ms", 0.0) / 1000, 4),
-        "doubts": measured.doubts,
+        "work": call.result.callctl.metrics["work"],
+        "doubts": [doubt for doubt in measured.doubts if doubt != OTHER_CALLS],  # whoever asks for several knows it
     }
 
 
@@ -169,7 +172,7 @@ def judge(said: Sequence[Turn], call: Finished) -> Iterator[Judged]:
     spoken = _spans(customer, said, [done.get(n) for n in range(sum(len(t.say) for t in said))], answered)
     for number, (turn, span) in enumerate(zip(said, spoken, strict=True)):
         if span is None:
-            yield Judged(turn, "unanswered", None, None, None, {}, "", "")
+            yield Judged(turn, "unanswered", None, None, None, {}, False, "", "")
             continue
         first, last = span
         following = next((other[0] for other in spoken[number + 1 :] if other is not None), len(ours))
@@ -203,7 +206,15 @@ def _judge(
     how = replied[-1].how if replied else None
     text = said[-1].heard if said else ""
     v2v = round(int(after[0]) * BLOCK_SECONDS, 3) if after.size else None
-    facts = (how, v2v, gap.seconds if gap else None, dict(gap.parts) if gap else {}, text, whole.text if whole else "")
+    facts = (
+        how,
+        v2v,
+        gap.seconds if gap else None,
+        dict(gap.parts) if gap else {},
+        gap is not None and gap.filler,
+        text,
+        whole.text if whole else "",
+    )
     if v2v is None or v2v > PATIENCE:
         return Judged(turn, "unanswered", *facts)
     if half:
@@ -242,7 +253,7 @@ def _answered(log: Sequence[events.Event]) -> float:
 
 def figures(judged: Sequence[Judged]) -> dict[str, Any]:
     """Seconds. v2v, picked, generated, kinds: over good turns; turns: how many of each verdict."""
-    good = [one for one in judged if one.verdict == "good"]
+    good = [one for one in judged if one.verdict == "good" and not one.filler]
     counts = {"asked": len(judged), **dict.fromkeys(("good", "half", "over", "holed", "unanswered"), 0)}
     for one in judged:
         counts[one.verdict] += 1
@@ -260,6 +271,7 @@ def figures(judged: Sequence[Judged]) -> dict[str, Any]:
         "v2v_inside": summary([one.inside for one in good if one.inside is not None]),
         "picked": of(picked),
         "generated": of(generated),
+        "filler": of([one for one in judged if one.filler]),
         "kinds": {
             kind: of([o for o in good if o.turn.kind == kind]) for kind in dict.fromkeys(o.turn.kind for o in judged)
         },
