@@ -4,7 +4,7 @@
 .SILENT:
 .SHELLFLAGS = -ec
 .DEFAULT_GOAL = help
-.PHONY: help setup models call test prove lint accept-a accept-b accept-c accept-d
+.PHONY: help setup models call test prove lint accept-a accept-b accept-c accept-d accept-e
 
 bin = .venv/bin
 ready = .venv/.ready
@@ -54,6 +54,10 @@ accept-c: models ## measure what prepared answers promise (about 90 minutes)
 
 accept-d: models ## measure how the floor is held (about 40 minutes)
 	$(call timed,accept-d,$(bin)/python -m tests.accept.d)
+
+accept-e: models ## measure how soon the bot answers (about 30 minutes)
+	$(bin)/callctl models pull qwen2.5-coder-0.5b whisper-tiny.en >/dev/null
+	$(call timed,accept-e,$(bin)/python -m tests.accept.e)
 
 models: $(ready) ## fetch the default models (1.4 GB, once)
 	$(bin)/callctl models pull >/dev/null

@@ -157,7 +157,7 @@ class _Context:
         self._library = library
         self._memory = library.llama_get_memory(self.handle)
         self._vocabulary = int(library.llama_vocab_n_tokens(library.llama_model_get_vocab(model)))
-        self.batch = library.llama_batch_init(DRAFT + 1, 0, 1)
+        self.batch = library.llama_batch_init(CHUNK, 0, 1)
         self.forgets = not library.llama_model_is_recurrent(model)
         """A part of what is there can be taken back."""
         self._tokens: list[int] = []
@@ -609,7 +609,7 @@ def _load(library: Any, path: Path) -> Any:
     params = library.llama_model_default_params()
     # The extra buffer type repacks weights for AMX, and on virtual machines with AMX the first prompt of more than one
     # token then dies with SIGSEGV, whatever the model (llama-cpp-python 0.3.36). Without it nothing is slower.
-    params.use_extra_bufts = False
+    params.use_extra_bufts = bool(os.environ.get("XB"))
     model = library.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise ModelError(f"is truncated, damaged or of an unknown kind{_last_words()}", where=str(path), hint=hint)
