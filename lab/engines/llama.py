@@ -12,9 +12,7 @@ How it works:
 3. JSON is not sampled but filled in: what the schema dictates (braces, keys, the rest of an enum value once it is
    certain) is evaluated as prompt, in chunks; the model is asked only where it has a choice. Whatever cannot be filled in
    so (numbers, arrays, patterns, unions) is sampled under llama.cpp's own grammar for that one value.
-4. What a bot says stands half of it in its prompt. At temperature 0 the words that followed the last two there are tried as the
-   next ones, all in one evaluation, which costs little more than one token's; those the model would have written are kept.
-5. Small models like some enum values whatever they have read. What they like is found once for each question by asking
+4. Small models like some enum values whatever they have read. What they like is found once for each question by asking
    without a transcript, and weighed against what they choose with one.
 """
 
@@ -54,8 +52,6 @@ NO_TEXT = "(the transcript is missing)"
 HABIT = 0.6
 """How much of what the model would choose without a transcript is taken off its choice. On eleven calls and five enum values
 Qwen2.5-1.5B chose 5 rightly with 0 and 8 with anything from 0.5 to 0.7."""
-DRAFT = 5
-"""Tokens tried at once behind one that is certain."""
 GRAMMAR_TOKENS = 600
 """Tokens one value may take under a grammar."""
 
@@ -157,9 +153,6 @@ class _Context:
         self._library = library
         self._memory = library.llama_get_memory(self.handle)
         self._vocabulary = int(library.llama_vocab_n_tokens(library.llama_model_get_vocab(model)))
-        self.batch = library.llama_batch_init(CHUNK, 0, 1)
-        self.forgets = not library.llama_model_is_recurrent(model)
-        """A part of what is there can be taken back."""
         self._tokens: list[int] = []
         self._whole = 0  # tokens from the start that were evaluated in whole chunks
 
@@ -192,54 +185,10 @@ class _Context:
         """Of the next token, one per vocabulary entry; valid until more is evaluated."""
         return np.ctypeslib.as_array(self._library.llama_get_logits_ith(self.handle, -1), (self._vocabulary,))
 
-    def likeliest(self) -> int:
-        """The next token, going by `logits`."""
-        return int(np.argmax(self.logits()))
-
-    def followed(self, token: int) -> list[int]:
-        """What came, where the newest token and then `token` stood together before; nothing where they never did."""
-        known = self._tokens
-        pair = [known[-1], token] if known else []
-        for at in range(len(known) - 3, 0, -1):
-            if known[at] == token and known[at - 1] == pair[0]:
-                return known[at + 1 : at + 1 + DRAFT]
-        return []
-
-    def tried(self, token: int, drafts: Sequence[int]) -> list[int] | None:
-        """Put `token` behind what is there, and as many of `drafts` as the model would have written.
-
-        The likeliest token after each that was put there, so one more than drafts were kept. None when aborted.
-        """
-        tokens = [token, *drafts]
-        batch = self.batch
-        batch.n_tokens = len(tokens)
-        for i, each in enumerate(tokens):
-            batch.token[i], batch.pos[i], batch.logits[i] = each, len(self._tokens) + i, 1
-            batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
-        if not self._evaluate(batch, tokens):
-            return None
-        found = [
-            int(
-                np.argmax(
-                    np.ctypeslib.as_array(self._library.llama_get_logits_ith(self.handle, i), (self._vocabulary,))
-                )
-            )
-            for i in range(len(tokens))
-        ]
-        kept = next((i for i, draft in enumerate(drafts) if draft != found[i]), len(drafts))
-        if kept < len(drafts):
-            del self._tokens[len(self._tokens) - (len(drafts) - kept) :]
-            self._library.llama_memory_seq_rm(self._memory, 0, len(self._tokens), -1)
-        return found[: kept + 1]
-
     def _decode(self, tokens: Sequence[int]) -> bool:
         """False when it was aborted in the middle: then nothing of `tokens` is there."""
         array = (self._library.llama_token * len(tokens))(*tokens)
-        return self._evaluate(self._library.llama_batch_get_one(array, len(tokens)), tokens)
-
-    def _evaluate(self, batch: Any, tokens: Sequence[int]) -> bool:
-        """The same for a batch of `tokens`."""
-        failed = self._library.llama_decode(self.handle, batch)
+        failed = self._library.llama_decode(self.handle, self._library.llama_batch_get_one(array, len(tokens)))
         if failed == _ABORTED:
             if not self._library.llama_memory_seq_rm(self._memory, 0, len(self._tokens), -1):
                 self._library.llama_memory_clear(self._memory, False)
@@ -258,7 +207,6 @@ class _Context:
 
 def _release(library: Any, model: Any, contexts: dict[Use, _Context]) -> None:
     for context in contexts.values():
-        library.llama_batch_free(context.batch)
         library.llama_free(context.handle)
     library.llama_model_free(model)
 
@@ -365,10 +313,6 @@ class Llama:
     def _sampled(self, context: _Context, stop: Stop) -> Iterator[str]:
         """Text of one token after another until the model ends its message."""
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        if self._temperature <= 0 and context.forgets:
-            for token in self._likeliest(context, stop):
-                yield decoder.decode(self._bytes(token))
-            return
         with self._sampler(*self._talk_samplers()) as sample:
             while not stop.is_set():
                 token = sample(context)
@@ -377,20 +321,6 @@ class Llama:
                 yield decoder.decode(self._bytes(token))
                 if not context.extend([token], stop):
                     return
-
-    def _likeliest(self, context: _Context, stop: Stop) -> Iterator[int]:
-        """Tokens until the model ends its message."""
-        token = context.likeliest()
-        while not stop.is_set() and not self._ends(token):
-            yield token
-            following = context.tried(token, context.followed(token))
-            if following is None:
-                return
-            for token in following[:-1]:
-                if stop.is_set() or self._ends(token):
-                    return
-                yield token
-            token = following[-1]
 
     def _talk_samplers(self) -> list[Any]:
         if self._temperature <= 0:
@@ -609,7 +539,7 @@ def _load(library: Any, path: Path) -> Any:
     params = library.llama_model_default_params()
     # The extra buffer type repacks weights for AMX, and on virtual machines with AMX the first prompt of more than one
     # token then dies with SIGSEGV, whatever the model (llama-cpp-python 0.3.36). Without it nothing is slower.
-    params.use_extra_bufts = bool(os.environ.get("XB"))
+    params.use_extra_bufts = False
     model = library.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         raise ModelError(f"is truncated, damaged or of an unknown kind{_last_words()}", where=str(path), hint=hint)
