@@ -178,7 +178,7 @@ class Dialogue:
             await call(lambda stop: responder.warm(known, stop, use="pick"), self._pace, "load")
         system = self._system()
         await call(
-            lambda stop: responder.warm(system, stop, history[-RECENT:] if flow else history), self._pace, "load"
+            lambda stop: responder.warm(system, stop, _recent(history, 1) if flow else history), self._pace, "load"
         )
 
     def _system(self) -> str:
@@ -338,7 +338,7 @@ class Dialogue:
         if guard.is_order(heard):
             return None, "an order to the bot"
         responder = await asyncio.shield(self.responder)
-        system, recent = self._system(), history[-RECENT:]
+        system, recent = self._system(), _recent(history)
         text = ""
         pieces = stream(lambda stop: responder.respond(system, recent, stop), self._pace, "llm_first", "llm")
         async with aclosing(pieces) as written:
@@ -490,6 +490,12 @@ class Dialogue:
                     data = piece.data if piece.ok else {"error": piece.error}
                     history.append(ToolResult(ToolCall(name, arguments), data))
                 yield piece
+
+
+def _recent(history: Sequence[Past], more: int = 0) -> Sequence[Past]:
+    """The newest turns, `RECENT` of them or up to twice as many: what a model has read of them stays the beginning of what it reads
+    next, but for every `RECENT`th turn. more: turns that are still to come, and for which it is to be the same."""
+    return history[max(0, len(history) + more - RECENT) // RECENT * RECENT :]
 
 
 _SENSES: dict[str, answers.Sense] = {}
