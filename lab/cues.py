@@ -25,6 +25,7 @@ Expects = Literal["phone_number", "email", "number", "spelling"]
 class Ending(Enum):
     NOTHING = "no words"
     FINISHED = "a whole sentence"
+    STATED = "a whole statement of some length, to which people often add something, or a question"
     WORD = "a word alone that often begins a sentence"
     UNSURE = "either"
     DOUBTFUL = "whole by its words, but recognisers make such words out of broken ones"
@@ -56,8 +57,11 @@ def ending(text: str, expects: Expects | None = None) -> Ending:
         return Ending.DOUBTFUL
     if len(words) == 1 and words[0] in _BEGINNERS:
         return Ending.WORD
-    punctuated = text.rstrip("\"')] ").endswith((".", "!", "?"))
-    return Ending.FINISHED if punctuated or len(words) <= _FEW else Ending.UNSURE
+    if len(words) <= _FEW or text.rstrip("\"')] ").endswith("?"):
+        return Ending.FINISHED
+    if not text.rstrip("\"')] ").endswith((".", "!")):
+        return Ending.UNSURE
+    return Ending.STATED if len(words) > _SOME and not _SURELY_DONE.search(" ".join(words)) else Ending.FINISHED
 
 
 class Wish(Enum):
@@ -403,6 +407,11 @@ _BEGINNERS = {
     "ah",
 }
 """An answer by themselves, and as often the first word of one."""
+_SOME = 5
+"""Words up to which a statement is an answer to what was asked."""
+_SURELY_DONE = re.compile(
+    r"\b(?:thank you|thanks|bye|goodbye|please|thank you very much|day|night|welcome|worries|problem)$"
+)
 _FEW = 3
 """Words that are often an answer and seldom get a full stop from a recogniser."""
 _MADE_UP = re.compile(

@@ -410,7 +410,7 @@ class Dialogue:
         try:
             done, _ = await asyncio.wait({asking}, timeout=FILLER_AFTER)
             if not done and tool.filler:
-                yield Filler(template.render(tool.filler[self._fillers % len(tool.filler)], variables).text)
+                yield Filler(template.render(tool.filler[self._fillers % len(tool.filler)], variables).text + " ")
                 self._fillers += 1
             answer = await asking
         finally:

@@ -14,8 +14,8 @@ How this works
 The end of a turn
 4.  Each time they fall silent for `_PAUSE` frames inside a turn, `Paused` says so once. What was said up to there is recognised
     (`heard`), and by its sound judged finished or not (`judged`).
-5.  The turn ends (`TurnEnded`) after a silence whose length those two decide: short after a whole sentence, longer where the text
-    leaves it open or the sound says there is more to come, long where a sentence is broken off, and long enough for the pauses
+5.  The turn ends (`TurnEnded`) after a silence whose length those two decide: short after a question or an answer of a few words,
+    longer after a statement, and where the text leaves it open or the sound says there is more to come, long where a sentence is broken off, and long enough for the pauses
     people make inside a telephone number, a code, or a word they spell.
 6.  While what they said last is still being recognised the turn does not end, whatever else was recognised before; only after
     `unheard` seconds it does, so that no turn lasts for ever.
@@ -77,7 +77,7 @@ class Endpointing:
     finished: float = 0.3
     """After a whole sentence."""
     unsure: float = 0.7
-    """Where the text leaves it open, or the sound contradicts it."""
+    """Where the text leaves it open, after a statement of some length, or where the sound contradicts it."""
     number: float = 1.08
     """Inside a number or a spelled word, and where words are in doubt."""
     unfinished: float = 1.6
@@ -103,6 +103,8 @@ class Endpointing:
                 return self.unfinished
             case Ending.WORD:
                 return (self.finished + self.unsure) / 2
+            case Ending.STATED:
+                return self.number if finished is not None and finished < HESITATES else self.unsure
             case Ending.FINISHED if finished is not None and finished < UNFINISHED:
                 return self.number if finished < HESITATES else self.unsure
             case Ending.FINISHED:

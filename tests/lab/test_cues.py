@@ -52,6 +52,8 @@ def test_what_a_question_asks_for(question: str, expects: str | None) -> None:
         ("202-555-0143.", "", Ending.FINISHED),
         ("Oh two.", "", Ending.COUNTING),
         ("Two.", "", Ending.FINISHED),
+        ("My little daughter has a fever.", "", Ending.STATED),
+        ("No, that was all, thank you.", "", Ending.FINISHED),
         ("G.", "", Ending.COUNTING),
         ("R, D, S, Gmail.", "", Ending.COUNTING),
         ("Yeah, it says you S.", "What is your e-mail address?", Ending.COUNTING),

@@ -15,7 +15,7 @@ import pytest
 
 from lab.answers import DOUBTFUL, SECOND, SURE
 from lab.course import State
-from lab.dialogue import MOST_ROUNDS, Brief, Dialogue, Piece, Plan
+from lab.dialogue import MOST_ROUNDS, Brief, Dialogue, Filler, Piece, Plan
 from lab.engines.scripted import ScriptedEmbedder, ScriptedResponder
 from lab.flow import Flow
 from lab.pace import Pace
@@ -439,10 +439,10 @@ def test_words_that_make_no_sense_together_are_taken_alone() -> None:
 
 def test_where_nothing_fits_the_model_speaks_one_sentence_and_the_question_follows() -> None:
     mind = Mind(["It is awful", " indeed. And", " another", " thing is"])
-    (reply,) = talk(mind, "The weather is awful here.")
+    (reply,) = talk(mind, "Is the weather awful over there?")
     assert (reply.plan.how, reply.text) == ("generated", "It is awful indeed. Can you come tomorrow?")
     assert reply.plan.dropped is None
-    assert mind.responded == [(Turn("bot", OPENING), Turn("customer", "The weather is awful here."))]
+    assert mind.responded == [(Turn("bot", OPENING), Turn("customer", "Is the weather awful over there?"))]
 
 
 @pytest.mark.parametrize(
@@ -456,8 +456,8 @@ def test_where_nothing_fits_the_model_speaks_one_sentence_and_the_question_follo
     ],
 )
 def test_what_must_not_be_said_is_dropped(sentence: str, why: str) -> None:
-    (reply,) = talk(Mind([sentence]), "The weather is awful here.")
-    assert (reply.plan.how, reply.text) == ("unknown", "I see. Can you come tomorrow?")
+    (reply,) = talk(Mind([sentence]), "Is the weather awful over there?")
+    assert (reply.plan.how, reply.text) == ("unknown", "I do not know that. Can you come tomorrow?")
     assert why in str(reply.plan.dropped)
     assert sentence in str(reply.plan.dropped)
 
@@ -466,14 +466,22 @@ def test_what_the_bot_said_before_is_dropped() -> None:
     async def main() -> Reply:
         going = Talk(Mind(["It is awful indeed!"]))
         going.history += [Turn("customer", "Oh."), Turn("bot", "It is awful indeed.")]
-        return await going.hear("The weather is awful here.")
+        return await going.hear("Is the weather awful over there?")
 
     assert "said before" in str(run(main).plan.dropped)
 
 
 def test_a_figure_that_was_given_may_be_said() -> None:
-    (reply,) = talk(Mind(["There are 40 chairs."]), "The weather is awful here.")
+    (reply,) = talk(Mind(["There are 40 chairs."]), "Is the weather awful over there?")
     assert reply.plan.how == "generated"
+
+
+def test_a_remark_gets_a_few_neutral_words_and_no_model() -> None:
+    mind = Mind(["It is awful indeed."])
+    (reply,) = talk(mind, "The weather is awful here.")
+    assert (reply.plan.how, reply.plan.dropped) == ("unknown", "a remark")
+    assert reply.text == "I see. Can you come tomorrow?"
+    assert mind.responded == []
 
 
 def test_an_order_to_the_bot_never_reaches_the_model() -> None:
@@ -556,7 +564,7 @@ def test_when_it_takes_long_a_filler_is_said() -> None:
     _, reply = talk(Mind(), MOVE, "Thursday would suit me.", tools=slow)
     assert reply.text == "One moment, please. Your code is A 12. Is there anything else?"
     kinds = [type(piece) for piece in reply.pieces]
-    assert kinds == [ToolCall, str, ToolAnswer, Plan, str]
+    assert kinds == [ToolCall, Filler, ToolAnswer, Plan, str]
     assert reply.at == [0.0, FILLER_AFTER, 3.0, 3.0, 3.0]
     assert reply.answers[0].took == 3.0
 
