@@ -339,18 +339,18 @@ class Dialogue:
             return None, "an order to the bot"
         responder = await asyncio.shield(self.responder)
         system, recent = self._system(), _recent(history)
-        text = ""
+        text, facts = "", f"{self.brief.system}\n{heard}"
+        customer = self.brief.values.get("crm.first_name", "")
         pieces = stream(lambda stop: responder.respond(system, recent, stop), self._pace, "llm_first", "llm")
         async with aclosing(pieces) as written:
             async for piece in written:
                 if isinstance(piece, str):
                     text += piece
-                if guard.first_sentence(text + " "):
+                if guard.first_sentence(text + " ") or guard.flaw(text, facts, customer):
                     break
         sentence = guard.first_sentence(text + " ") or text.strip()
         said = [turn.text for turn in history if isinstance(turn, Turn) and turn.who == "bot"]
-        customer = self.brief.values.get("crm.first_name", "")
-        why = guard.objection(sentence, f"{self.brief.system}\n{heard}", said, customer)
+        why = guard.objection(sentence, facts, said, customer)
         return (None, f"{why} ({sentence})") if why else (sentence, None)
 
     # -- what tells candidates apart -----------------------------------------------------------------------------------

@@ -99,6 +99,17 @@ def objection(sentence: str, facts: str, said: Iterable[str], customer: str = ""
         return "too long"
     if sentence.rstrip().endswith("?"):
         return "a question of its own"
+    if why := flaw(sentence, facts, customer):
+        return why
+    plain = _plain(sentence)
+    before = (part for line in said for part in re.split(r"(?<=[.!?])\s+", line))
+    if any(difflib.SequenceMatcher(None, plain, _plain(part)).ratio() >= ALIKE for part in before):
+        return "said before"
+    return None
+
+
+def flaw(words: str, facts: str, customer: str = "") -> str | None:
+    """Why no sentence may be said that begins with `words` or is them: what the model writes next cannot mend it."""
     for pattern, why in (
         (_ABOUT_ITSELF, "speaks of its instructions"),
         (_PROMISES, "promises or claims something"),
@@ -106,22 +117,18 @@ def objection(sentence: str, facts: str, said: Iterable[str], customer: str = ""
         (_UNKIND, "unkind"),
         (_ADDRESS, "an address"),
     ):
-        if found := pattern.search(sentence):
+        if found := pattern.search(words):
             return f"{why}: {found.group()}"
-    if customer and re.search(rf"\b{re.escape(customer)}\b(?!\s*[,.!])", sentence):
+    if customer and re.search(rf"\b{re.escape(customer)}\b(?!\s*[,.!]|$)", words):
         return f"speaks of {customer} to {customer}"
     known = facts.casefold()
-    for found in _FIGURES.finditer(sentence):
+    for found in _FIGURES.finditer(words):
         figure = found.group().casefold()
         if figure not in _HARMLESS and not re.search(rf"\b{re.escape(figure)}\b", known):
             return f"a figure out of nothing: {found.group()}"
-    for found in _NAME.finditer(sentence):
+    for found in _NAME.finditer(words):
         if found.group().casefold() not in known:
             return f"a name out of nothing: {found.group()}"
-    plain = _plain(sentence)
-    before = (part for line in said for part in re.split(r"(?<=[.!?])\s+", line))
-    if any(difflib.SequenceMatcher(None, plain, _plain(part)).ratio() >= ALIKE for part in before):
-        return "said before"
     return None
 
 

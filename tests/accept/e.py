@@ -38,7 +38,7 @@ def discarded(found: dict[str, Any]) -> float:
     """Share of the engines' time."""
     works = [call["work"] for call in found["calls"]]
     thrown, used = sum(w["discarded"] for w in works), sum(w["used"] + w["prepared"] for w in works)
-    return round(thrown / (thrown + used), 3)
+    return float(round(thrown / (thrown + used), 3))
 
 
 def default() -> dict[str, Any]:
