@@ -10,6 +10,7 @@ import pytest
 from lab import events
 from lab.bench import latency
 from lab.pace import Pace
+from lab.record import EVENTS
 from lab.runner import Lab
 from lab.store import read_log
 
@@ -31,7 +32,7 @@ def hold(
 
 
 def gaps(root: Path, call: dict[str, Any]) -> list[events.ReplyGap]:
-    return [e for e in read_log(root / call["session"]) if isinstance(e, events.ReplyGap)]
+    return [e for e in read_log(root / call["session"] / EVENTS) if isinstance(e, events.ReplyGap)]
 
 
 def test_prepared_and_made_up_answers_are_begun_in_the_pause(tmp_path: Path) -> None:
