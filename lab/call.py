@@ -212,7 +212,7 @@ class _Hearing:
 
     ended: int
     text: asyncio.Task[str]
-    hinted: bool
+    look: bool
     took: float = 0.0
     wanted: bool = False
     """Its text is the turn's, or it was a look while we spoke."""
@@ -429,7 +429,7 @@ class Call:
                 self._hear(ended)
                 self._judge(ended)
             case Listen(upto):
-                self._hear(upto, hints=False)
+                self._hear(upto, look=True)
             case TurnEnded(_, ended):
                 self._end_turn(ended)
             case ThrownIn(_, ended):
@@ -514,15 +514,20 @@ class Call:
 
     # -- hearing them --------------------------------------------------------------------------------------------------
 
-    def _hear(self, ended: int, *, hints: bool = True) -> asyncio.Task[str]:
-        """hints: without them it is a little less sure and quicker"""
+    def _hear(self, ended: int, *, look: bool = False) -> asyncio.Task[str]:
+        """The words of their turn up to the frame `ended`. look: they are still speaking, and so are we
+
+        A look is never broken off, for it may be what stops us; everything else is, by whatever is newer. What is spoken over us
+        is recognised without hints: quicker, and a little less sure.
+        """
         theirs = self._theirs
-        if theirs.hearing is None or theirs.hearing.ended != ended or hints > theirs.hearing.hinted:
-            if theirs.hearing is not None:
+        if theirs.hearing is None or theirs.hearing.ended != ended:
+            if theirs.hearing is not None and not theirs.hearing.look:
                 theirs.hearing.text.cancel()
+            hints = not look and (self._line is None or self._line.cut)
             pcm = self._ear_between(theirs.began - PRE_ROLL, ended + POST_ROLL)  # now: it may be forgotten soon
             task = self._keep(asyncio.ensure_future(self._recognise(theirs, ended, pcm, hints=hints)))
-            hearing = theirs.hearing = _Hearing(ended, task, hints, wanted=not hints)
+            hearing = theirs.hearing = _Hearing(ended, task, look, wanted=look)
             self._hearings.append(hearing)
             began = self.pace.now()
 

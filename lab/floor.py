@@ -340,7 +340,7 @@ class Floor:
             self._speech += 1
         silent = self._frame - self._last
         if silent >= _PAUSE and not self._paused:
-            self._paused, self._listening_for = True, None
+            self._paused = True
             yield Paused(self._last)
         if sounding and not self._yielded and self.manners.barge_in is not None:
             yield from self._give_way(self.manners.barge_in)
