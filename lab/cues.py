@@ -70,13 +70,13 @@ class Wish(Enum):
     NONE = "they only listen"
     PERHAPS = "not enough words to tell"
     GOES_ON = "they only listen, unless more follows"
-    LIKELY = "two words, none of which asks for the floor by itself"
+    LIKELY = "two words, none of which surely asks for the floor by itself"
     FLOOR = "they want to speak"
 
 
 def wish(text: str) -> Wish:
     """Of the words so far of somebody who speaks over the bot; they may break off in the middle of one."""
-    words = _words(text)
+    words = _words(re.sub(r"\b(that|it) is\b", r"\1's", text, flags=re.IGNORECASE))
     rest = _words(re.sub(rf"\b(?:{_LISTENING})\b", " ", " ".join(words)))
     if rest and len(rest) < len(words) and set(rest) & _GO_ON and rest != ["i"]:  # `oh, I` may become `oh, I see`
         return Wish.FLOOR if set(rest) & _STOPS else Wish.GOES_ON
@@ -85,8 +85,10 @@ def wish(text: str) -> Wish:
     if not rest:
         return Wish.NONE
     opening = set(rest) - _MUMBLED
-    if opening & _STOPS:
-        return Wish.FLOOR
+    asking = [word for word in words if word in opening & _STOPS]
+    if asking:  # a short last word may be half of another: `oh, no` becomes `oh, nice`
+        half = len(asking) == 1 < len(words) and words[-1] == asking[0] and len(asking[0]) <= _SHORT
+        return Wish.LIKELY if half else Wish.FLOOR
     if len(opening) > 2:
         return Wish.FLOOR
     return Wish.LIKELY if len(opening) == 2 else Wish.PERHAPS
@@ -483,8 +485,11 @@ _MUMBLED = {
     "and",
     "so",
     "the",
+    "you",
 }
 """What recognisers make of `um-hmm`, `sure`, `gotcha`, `cool` and their like, and of the silence after a word; never enough alone."""
+_SHORT = 3
+"""Letters."""
 _VOWELS = re.compile(r"[aeiouy]+")
 _GO_ON = {"but", "so", "and", "i", "for"}
 """After a word that only says `I am listening` these lead on to more, if there is time for more."""
@@ -536,7 +541,6 @@ _STOPS = {
     "question",
     "before",
     "one",
-    "you",
     "you've",
     "you're",
     "i've",
