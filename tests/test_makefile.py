@@ -82,6 +82,7 @@ def test_make_alone_says_what_there_is(clone: Clone) -> None:
         "accept-b",
         "accept-c",
         "accept-d",
+        "accept-e",
         "models",
     ]
 
