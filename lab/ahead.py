@@ -39,6 +39,10 @@ class Ahead(Generic[T]):
         """It is not wanted."""
         self._working.cancel()
 
+    async def over(self) -> None:
+        """Until nothing of it is at work any more, and whatever it had to itself is free."""
+        await asyncio.wait({self._working})
+
     async def taken(self) -> AsyncGenerator[T, None]:
         """All of it, from the first item on. Leaving it stops the work."""
         self._decided.set()

@@ -280,6 +280,8 @@ class Call:
         self._warming: asyncio.Task[None] | None = None
         self._rehearsing: asyncio.Task[None] | None = None
         self._draft: _Draft | None = None
+        self._ahead: Ahead[_Made] | None = None
+        """What was begun ahead last and is no draft any more. The next line begins once it is over: it may have an engine to itself."""
         self._hearings: list[_Hearing] = []
         self._answering = {True: 0.0, False: 0.0}
         """Seconds spent on answers until they could be heard: wanted, and not."""
@@ -628,6 +630,7 @@ class Call:
         self._cancel_warming()
         self._cancel_rehearsal()
         draft, self._draft = self._draft, None
+        self._ahead = draft.made if draft is not None else self._ahead
         if draft is not None and draft.ended == ended and draft.history == self._history():
             over, text_known, timing = timing.over, timing.text, draft.timing
             timing.over, timing.text, timing.ahead = over, text_known, True
@@ -663,6 +666,7 @@ class Call:
 
     def _dropped(self, draft: _Draft) -> None:
         draft.made.drop()
+        self._ahead = draft.made
         now = self.pace.now()
         self._answering[False] += (draft.timing.sound or now) - draft.timing.over
 
@@ -674,6 +678,8 @@ class Call:
 
     async def _make(self, pieces: AsyncGenerator[Piece, None], timing: _Timing) -> AsyncGenerator[_Made, None]:
         """A line, phrase by phrase as it is written. Nothing of it is heard or logged yet."""
+        if self._ahead is not None:
+            await self._ahead.over()
         phrases, asked, first = Phrases(), self.pace.now(), True
         voice = await asyncio.shield(self.engines.voice)
 
@@ -863,6 +869,8 @@ class Call:
         for task in (self._reply, self._line.maker if self._line else None):
             if task is not None:
                 task.cancel()
+        if self._ahead is not None:
+            self._ahead.drop()
         self._reply = None
 
     def _cancel_note(self) -> None:
@@ -1010,6 +1018,9 @@ class Call:
         """Log what was still under way, then the end itself."""
         self._cancel_reply()
         self._drop_draft()
+        if self._ahead is not None:
+            self._ahead.drop()
+            await self._ahead.over()
         self._cancel_note()
         if self._line is not None:
             self._line.cut = self._line.cut or not (self._line.complete and self._playout.empty)

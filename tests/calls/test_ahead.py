@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
 import pytest
 
 from lab import events
 from lab.engines.scripted import CHARACTER_SECONDS
 from lab.floor import Endpointing, Manners
 from lab.pace import Pace
-from lab.ports import EngineFacts
+from lab.ports import EngineFacts, Past, Stop, ToolCall
 
 from .holding import Mind, Script, bot, hold
 from .test_prepared import robin
@@ -56,6 +60,33 @@ def test_who_goes_on_is_answered_as_a_whole() -> None:
     assert effort.discarded["answer"] == pytest.approx(0.5, abs=0.1)
     assert effort.discarded["hear"] == pytest.approx(0.1, abs=0.05)
     assert effort.used["answer"] == pytest.approx(0.5, abs=0.1)
+
+
+class Alone(Quick):
+    """One at a time, as a model in memory is: who asks while another answer is being made waits."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._lock = threading.Lock()
+
+    def respond(
+        self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> Iterator[str | ToolCall]:
+        assert self._lock.acquire(timeout=5), "an answer that nobody wanted still has the model"
+        try:
+            yield from super().respond(system, turns, stop, tools=tools)
+        finally:
+            self._lock.release()
+
+
+@pytest.mark.parametrize("pause", [0.2, 0.5, 0.7, 0.9, 1.3, 2.0])
+def test_what_was_thrown_away_leaves_the_model_to_what_is_wanted(pause: float) -> None:
+    first, rest = "Hello there.", "This is Ann."
+    again = 3.0 + CHARACTER_SECONDS * len(first) + pause
+    side = bot(mind=Alone(lambda heard: ["I see. ", "Do go on. ", "And so on."]), manners=PATIENT)
+    talk = hold(side, Script({3.0: first, again: rest}, hangs_up=18.0), pace=Pace("fixed", COSTS))
+    assert not talk.of(events.Fault)
+    assert talk.said("bot")[-1].text.startswith("I see.")
 
 
 def test_a_tool_is_not_called_before_it_is_known_that_they_have_finished() -> None:
