@@ -25,15 +25,19 @@ class Ahead(Generic[T]):
 
     def __init__(self, items: AsyncGenerator[T, None], enough: Callable[[T], bool], decided: asyncio.Event) -> None:
         self._decided, self._items = decided, items
-        self._made: asyncio.Queue[T] = asyncio.Queue()
+        self._made: asyncio.Queue[T | None] = asyncio.Queue()
+        """None: there is no more."""
         self._working = asyncio.ensure_future(self._work(enough))
 
     async def _work(self, enough: Callable[[T], bool]) -> None:
-        async with aclosing(self._items) as items:
-            async for item in items:
-                self._made.put_nowait(item)
-                if enough(item):
-                    await self._decided.wait()
+        try:
+            async with aclosing(self._items) as items:
+                async for item in items:
+                    self._made.put_nowait(item)
+                    if enough(item):
+                        await self._decided.wait()
+        finally:
+            self._made.put_nowait(None)
 
     def drop(self) -> None:
         """It is not wanted."""
@@ -44,16 +48,13 @@ class Ahead(Generic[T]):
         await asyncio.wait({self._working})
 
     async def taken(self) -> AsyncGenerator[T, None]:
-        """All of it, from the first item on. Leaving it stops the work."""
+        """All of it, from the first item on. Leaving it stops the work; when it was dropped, what was made is all there is."""
         self._decided.set()
         try:
-            while not (self._working.done() and self._made.empty()):
-                taking = asyncio.ensure_future(self._made.get())
-                await asyncio.wait({taking, self._working}, return_when=asyncio.FIRST_COMPLETED)
-                if taking.done():
-                    yield taking.result()
-                else:
-                    taking.cancel()
-            await self._working
+            while (item := await self._made.get()) is not None:
+                yield item
+            await self.over()
+            if not self._working.cancelled() and (error := self._working.exception()) is not None:
+                raise error
         finally:
             self._working.cancel()
