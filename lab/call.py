@@ -295,6 +295,8 @@ class Call:
         self._cause: str | None = None
         self._hung_up_at: int | None = None
         self._failure: BaseException | None = None
+        self._over = False
+        """The line has ended; what is still recognised is for the log."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -646,7 +648,7 @@ class Call:
         self._drop_draft()
         responder = self.engines.dialogue.responder
         able = responder.done() and not responder.cancelled() and responder.exception() is None
-        if not able or not responder.result().facts.ahead or not text or theirs.said:
+        if self._over or not able or not responder.result().facts.ahead or not text or theirs.said:
             return
         if not self._floor.listening or self._line is not None or self._busy or self._closing or self._cause:
             return
@@ -1016,6 +1018,7 @@ class Call:
 
     async def _finish(self, end: Signal | None) -> None:
         """Log what was still under way, then the end itself."""
+        self._over = True
         self._cancel_reply()
         self._drop_draft()
         if self._ahead is not None:

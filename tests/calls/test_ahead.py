@@ -69,6 +69,10 @@ class Alone(Quick):
         super().__init__(*args)
         self._lock = threading.Lock()
 
+    @property
+    def taken(self) -> bool:
+        return self._lock.locked()
+
     def respond(
         self, system: str, turns: Sequence[Past], stop: Stop, *, tools: Sequence[Mapping[str, Any]] = ()
     ) -> Iterator[str | ToolCall]:
@@ -87,6 +91,18 @@ def test_what_was_thrown_away_leaves_the_model_to_what_is_wanted(pause: float) -
     talk = hold(side, Script({3.0: first, again: rest}, hangs_up=18.0), pace=Pace("fixed", COSTS))
     assert not talk.of(events.Fault)
     assert talk.said("bot")[-1].text.startswith("I see.")
+
+
+def test_nothing_is_begun_once_the_line_has_ended() -> None:
+    """The last words are recognised for the log; nobody is left to be answered."""
+    mind = Alone(lambda heard: "I see.")
+    hold(
+        bot(mind=mind, manners=PATIENT),
+        Script({3.0: "Hello there, this is Ann."}, hangs_up=4.0),
+        pace=Pace("fixed", COSTS),
+    )
+    assert mind.asked == []
+    assert not mind.taken
 
 
 def test_a_tool_is_not_called_before_it_is_known_that_they_have_finished() -> None:
