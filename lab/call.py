@@ -548,9 +548,8 @@ class Call:
         stretch = self._floor.stretch
 
         async def judging() -> None:
-            pcm = self._ear_between(
-                stretch - PRE_ROLL, ended + POST_ROLL
-            )  # an earlier pause sounds unfinished for ever
+            # from there on: an earlier pause sounds unfinished for ever
+            pcm = self._ear_between(stretch - PRE_ROLL, ended + POST_ROLL)
             engine, rate = await asyncio.shield(judge), self.line.rate
             async with aclosing(stream(lambda stop: engine.finished(pcm, rate, stop), self.pace, "turn")) as judged:
                 async for finished in judged:
@@ -806,12 +805,10 @@ class Call:
 
     async def _say_beforehand(self, voice: Voice) -> None:
         lines = [_phrases(text) for text in (*self.engines.dialogue.likely(), *self.part.ask_again)]
-        for phrase in dict.fromkeys(line[0] for line in lines if line):
-            if "{{" not in phrase:
-                await self._spoken(voice, phrase)
-        for phrase in dict.fromkeys(phrase for line in lines for phrase in line[1:]):
-            if "{{" not in phrase:
-                await self._spoken(voice, phrase)
+        begins = [phrase for line in lines for phrase in line[:1]]
+        rests = [phrase for line in lines for phrase in line[1:]]
+        for phrase in (phrase for part in (begins, rests) for phrase in dict.fromkeys(part) if "{{" not in phrase):
+            await self._spoken(voice, phrase)
 
     def _cancel_rehearsal(self) -> None:
         if self._rehearsing is not None:

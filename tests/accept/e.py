@@ -35,9 +35,9 @@ def flawless(found: dict[str, Any]) -> bool:
 
 
 def discarded(found: dict[str, Any]) -> float:
-    """Share of the engines' time."""
+    """Share of the engines' time over all calls, counted as `metrics.work.discarded_share` is for one."""
     works = [call["work"] for call in found["calls"]]
-    thrown, used = sum(w["discarded"] for w in works), sum(w["used"] + w["prepared"] for w in works)
+    thrown, used = (sum(work[kind] for work in works) for kind in ("discarded", "used"))
     return float(round(thrown / (thrown + used), 3))
 
 

@@ -100,10 +100,9 @@ def test_a_call_of_a_minute_loses_nothing_and_is_the_same_each_time() -> None:
 
 
 @pytest.mark.prove
-def test_a_call_of_a_minute_takes_seconds() -> None:
-    """How many is measured by accept-b; on a machine that is busy otherwise it is still no minute."""
+def test_a_call_of_a_minute_takes_two_seconds() -> None:
     speeds = [ours[-1].at / wall for ours, _, wall in (talk(9) for _ in range(3))]
-    assert max(speeds) >= 10, speeds
+    assert max(speeds) >= 30, speeds
 
 
 @leaping
